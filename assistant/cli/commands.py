@@ -1,0 +1,229 @@
+"""What each command does. Takes (options, paths, settings), returns (plain data, exit status)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from assistant.cli.progress import Progress
+from assistant.errors import BadArgument, Cancelled, one_line
+from assistant.jobs.queue import Queue
+from assistant.paths import Paths
+from assistant.settings import Settings
+
+Result = tuple[dict[str, Any], int]
+
+
+def _do(kind: str, spec: dict[str, Any], paths: Paths, settings: Settings) -> dict[str, Any]:
+    """Run one job in this process, with a bar on stderr, and a row when its kind is durable."""
+    from importlib import import_module
+
+    from assistant.jobs import HANDLERS
+    from assistant.jobs.workshop import Workshop
+
+    what = HANDLERS[kind]
+    module, attribute = what.handler.split(":")
+    handler = getattr(import_module(module), attribute)
+    queue = Queue(paths.jobs)
+    number = queue.add(kind, spec) if what.durable else None
+    if number is not None:
+        queue.start(number)
+    progress = Progress(sys.stderr)
+    try:
+        result: dict[str, Any] = handler(
+            Workshop(paths, settings), spec, report=progress.report, check=lambda: None
+        )
+    except BaseException as error:
+        if number is not None:
+            stopped = isinstance(error, (KeyboardInterrupt, Cancelled))
+            state = "cancelled" if stopped else "failed"
+            queue.finish(number, state, message="" if stopped else one_line(error))
+        raise
+    finally:
+        progress.close()
+    if number is not None:
+        queue.finish(number, "done", result=result)
+    return result
+
+
+def _text(value: str | None, what: str) -> str:
+    if not value or not value.strip():
+        raise BadArgument(f"the {what} is empty", f"Give the {what} in quotes.")
+    return value
+
+
+def ingest(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    chosen = [str(Path(p).expanduser().absolute()) for p in options.paths]
+    kind = "ingest" if chosen else "sync"
+    result = _do(kind, {"paths": chosen}, paths, settings)
+    failed = any(d["status"] == "failed" for d in result["documents"])
+    return result, int(failed)
+
+
+def search(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    if options.k < 1:
+        raise BadArgument(f"-k {options.k} asks for no passage", "Give a number from 1.")
+    spec = {
+        "query": _text(options.query, "query"),
+        "k": options.k,
+        "explain": options.explain,
+    }
+    return _do("search", spec, paths, settings), 0
+
+
+def ask(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    return _do("ask", {"question": _text(options.question, "question")}, paths, settings), 0
+
+
+def chat(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    """A plain prompt in the shell; Ctrl+D ends it. With --json one answer a line."""
+    from assistant.cli.show import ask as shown
+    from assistant.jobs import handlers
+    from assistant.jobs.workshop import Workshop
+
+    shop = Workshop(paths, settings)
+    while True:
+        try:
+            question = input("> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return {}, 0
+        if not question:
+            continue
+        progress = Progress(sys.stderr)
+        try:
+            result = handlers.ask(
+                shop, {"question": question}, report=progress.report, check=lambda: None
+            )
+        finally:
+            progress.close()
+        as_json = getattr(options, "json", False)
+        print(json.dumps(result, ensure_ascii=False) if as_json else shown(result), flush=True)
+
+
+def prompt_parse(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from generation.prompts.grammar import parse
+
+    return parse(options.text).to_json(), 0
+
+
+def prompt_chunks(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from generation.prompts.chunks import chunk
+    from generation.prompts.tokens import ClipTokenizer
+
+    chunks = chunk(options.text, ClipTokenizer.load())
+    return {
+        "chunks": [{"tokens": c.tokens, "text": c.text} for c in chunks],
+        "tokens": sum(c.tokens for c in chunks),
+    }, 0
+
+
+def prompt_expand(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    if not 0 <= options.strength <= 1:
+        raise BadArgument(f"--strength {options.strength} is out of range", "Give 0 to 1.")
+    if options.chunks < 1:
+        raise BadArgument(f"--chunks {options.chunks} leaves no room", "Give a number from 1.")
+    spec = {
+        "idea": _text(options.idea, "idea"),
+        "strength": options.strength,
+        "chunks": options.chunks,
+        "seed": options.seed,
+        "grounded": not options.no_notes,
+    }
+    return _do("expand", spec, paths, settings), 0
+
+
+def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    spec: dict[str, Any] = {}
+    if options.again:
+        spec = _spec_of(Path(options.again))
+    if options.prompt is not None:
+        spec["prompt"] = options.prompt
+    spec["prompt"] = _text(spec.get("prompt"), "prompt")
+    spec.setdefault("model", settings["studio.model"])
+    for name, setting in (("sampler", "sampler"), ("steps", "steps"), ("cfg", "cfg")):
+        if settings[f"studio.{setting}"] and not options.again:
+            spec[name] = settings[f"studio.{setting}"]
+    names = (
+        "negative", "steps", "seed", "width", "height", "cfg", "sampler", "model", "clip_skip", "batch",
+    )  # fmt: skip
+    for name in names:
+        if getattr(options, name) is not None:
+            spec[name] = getattr(options, name)
+    job = {"spec": spec, "output": str(Path(options.output).absolute()) if options.output else ""}
+    return _do("render", job, paths, settings), 0
+
+
+def _spec_of(picture: Path) -> dict[str, Any]:
+    from generation.metadata import read
+
+    info = read(picture)
+    spec = info.spec()
+    if spec is None:
+        raise BadArgument(f"{picture} carries no settings", "Choose a picture that was generated.")
+    return dict(spec)
+
+
+def image_info(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from generation.metadata import read
+
+    return read(Path(options.file).expanduser()).to_json(), 0
+
+
+def models_list(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from generation.catalogue import Catalogue
+
+    roots = [paths.models, *(Path(p).expanduser() for p in settings["studio.models"])]
+    catalogue = Catalogue(roots)
+    return {"models": [entry.to_json() for entry in catalogue.entries()]}, 0
+
+
+def jobs(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    queue = Queue(paths.jobs)
+    queue.mark_interrupted()
+    if options.again is not None:
+        job = queue.get(options.again)
+        return {"job": job.id, "kind": job.kind, "result": _do(job.kind, job.spec, paths, settings)}, 0
+    return {"jobs": [job.to_json() for job in queue.list(options.n)]}, 0
+
+
+def where(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    shown = paths.to_json()
+    if settings["studio.output"]:
+        shown["output"] = settings["studio.output"]
+    return {"paths": shown}, 0
+
+
+def settings(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    if options.name and options.value is not None:
+        settings.set_text(options.name, options.value)
+    if options.name:
+        return {options.name: settings[options.name]}, 0
+    return dict(settings.to_json()), 0
+
+
+def doctor(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from assistant.cli.doctor import examine
+
+    if options.rebuild:
+        _do("rebuild", {}, paths, settings)
+    result = examine(paths, settings)
+    return result, int(any(c["state"] == "broken" for c in result["checks"]))
+
+
+def bench(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from assistant.cli.bench import measure
+
+    return measure(paths, settings), 0
+
+
+def eval_retrieval(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from knowledge.evaluation import evaluate
+
+    progress = Progress(sys.stderr)
+    try:
+        return evaluate(Path(options.folder), report=progress.report, check=lambda: None), 0
+    finally:
+        progress.close()

@@ -1,0 +1,54 @@
+"""Key press -> row -> lane: what the screens use to have work done.
+
+Keeps one lane for each name of `LANES`, gives the questions of the moment negative numbers so that they never meet a
+row's, and passes every event to one receiver.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from assistant.jobs import HANDLERS, LANES
+from assistant.jobs.lane import Lane, Request
+from assistant.jobs.queue import Queue
+from assistant.paths import Paths
+
+
+class Runner:
+    """All lanes of one program. `receive(number, event)` is called on the lanes' threads."""
+
+    def __init__(
+        self, paths: Paths, home: str | None, receive: Callable[[int, dict[str, Any]], None]
+    ) -> None:
+        self.queue = Queue(paths.jobs)
+        self.interrupted = self.queue.mark_interrupted()
+        self._numbers = itertools.count(-1, -1)
+        self._lanes = {name: Lane(name, paths, home, receive) for name in LANES}
+        self._lane_of: dict[int, str] = {}
+
+    def submit(self, kind: str, spec: dict[str, Any]) -> int:
+        """Queue one job; returns its number, which its events carry."""
+        what = HANDLERS[kind]
+        number = self.queue.add(kind, spec) if what.durable else next(self._numbers)
+        self._lane_of[number] = what.lane
+        self._lanes[what.lane].submit(Request(number, kind, spec, what.durable))
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Cancel a job of this program; one that has ended is left alone."""
+        if number in self._lane_of:
+            self._lanes[self._lane_of[number]].cancel(number)
+
+    def forget(self, number: int) -> None:
+        """The job's last event has come."""
+        self._lane_of.pop(number, None)
+
+    @property
+    def busy(self) -> bool:
+        return any(lane.busy for lane in self._lanes.values())
+
+    def close(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()

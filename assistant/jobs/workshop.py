@@ -1,0 +1,100 @@
+"""What handlers need, made when first asked for and kept warm: library, engine, language model, catalogue.
+
+One of these lives in each worker, and in the shell's process for a single command.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from assistant.errors import AssistantError, LibraryBusy
+from assistant.llm import LanguageModel, load
+from assistant.paths import Paths
+from assistant.settings import Settings
+from generation.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from generation.engine import Engine
+    from knowledge.library import Library
+
+LOCK_PATIENCE = 2.0  # seconds
+
+
+class Workshop:
+    """Warm tools over one set of paths and settings."""
+
+    def __init__(self, paths: Paths, settings: Settings) -> None:
+        self.paths = paths
+        self.settings = settings
+        self._language_model: tuple[object, LanguageModel] | None = None
+        self._stamp = self._settings_stamp()
+
+    def _settings_stamp(self) -> float:
+        return self.paths.settings.stat().st_mtime if self.paths.settings.exists() else 0.0
+
+    def refresh(self) -> None:
+        """Read the settings again when the file changed; called before each job."""
+        stamp = self._settings_stamp()
+        if stamp != self._stamp:
+            self.settings = Settings(self.paths.settings)
+            self._stamp = stamp
+            self.__dict__.pop("catalogue", None)
+
+    @cached_property
+    def library(self) -> Library:
+        from knowledge.embedders import load_embedder
+        from knowledge.library import Library
+
+        return Library(
+            self.paths.library,
+            embedder=load_embedder(self.settings["library.embedder"]),
+            writable=True,
+        )
+
+    def lock(self) -> FileLock:
+        """The one writer's lock, taken. Raises `LibraryBusy` while another process holds it."""
+        self.paths.library.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.paths.library / "writer.lock")
+        try:
+            lock.acquire(timeout=LOCK_PATIENCE)
+        except Timeout as error:
+            raise LibraryBusy(
+                "another Atelier is writing to this library", "Wait until its ingest has ended."
+            ) from error
+        return lock
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        roots = [self.paths.models, *(Path(p).expanduser() for p in self.settings["studio.models"])]
+        return Catalogue(roots)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from generation.engine import Engine
+
+        device = self.settings["studio.device"]
+        return Engine(self.catalogue, device=None if device == "auto" else device)
+
+    def language_model(self) -> LanguageModel:
+        """The model the settings name; loaded again when they name another. Raises `ModelMissing`."""
+        names = ("llm.backend", "llm.model", "llm.url", "llm.context", "llm.threads")
+        key = tuple(self.settings[name] for name in names)
+        if self._language_model is None or self._language_model[0] != key:
+            self._language_model = None
+            self._language_model = (key, load(self.settings))
+        return self._language_model[1]
+
+    def language_model_or_none(self) -> tuple[LanguageModel | None, str]:
+        """The model, or None and one line that says why."""
+        try:
+            return self.language_model(), ""
+        except AssistantError as error:
+            return None, f"{error.message}. {error.hint}".strip()
+
+    def output_folder(self) -> Path:
+        chosen = self.settings["studio.output"]
+        return Path(chosen).expanduser() if chosen else self.paths.output

@@ -1,0 +1,158 @@
+"""Every setting, in one table; reading and writing the TOML file with the person's comments kept.
+
+What a setting does is its user's business. The README's table is made from `SETTINGS`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from assistant.errors import BadSetting, nearest
+
+Value = str | int | float | bool | list[str]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: dotted name (table.key), default, and what it is for. `choices` may be empty."""
+
+    name: str
+    default: Value
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("look.theme", "atelier", "Colour theme; Ctrl+P lists them all"),
+    Setting(
+        "look.preview",
+        "auto",
+        "How pictures are drawn in the terminal",
+        ("auto", "sixel", "kitty", "halfcell", "off"),
+    ),
+    Setting("library.collections", [], "Folders and files of notes that are kept in step"),
+    Setting("library.exclude", [], "Patterns of paths that are not read, such as *.bak"),
+    Setting("library.passages", 8, "Passages fetched for a question"),
+    Setting("library.embedder", "all-MiniLM-L6-v2", "Embedder: its name or a local folder"),
+    Setting("llm.backend", "llama.cpp", "Who runs the language model", ("llama.cpp", "server", "off")),
+    Setting("llm.model", "", "A GGUF file; empty: the bundled SmolLM2-135M-Instruct"),
+    Setting("llm.url", "http://127.0.0.1:8080/v1", "Address of an OpenAI-compatible server"),
+    Setting("llm.context", 4096, "Context length in tokens"),
+    Setting("llm.threads", 0, "Threads of the language model; 0: as many as cores"),
+    Setting("studio.model", "atelier-demo", "Checkpoint: its name in `atelier models list` or a path"),
+    Setting("studio.models", [], "Folders of models; an A1111, ComfyUI or InvokeAI folder will do"),
+    Setting("studio.output", "", "Folder for pictures; empty: the one `atelier where` names"),
+    Setting("studio.sampler", "", "Sampler by its A1111 name; empty: the model's own"),
+    Setting("studio.steps", 0, "Steps; 0: the model's own default"),
+    Setting("studio.cfg", 0.0, "Guidance scale; 0: the model's own default"),
+    Setting("studio.device", "auto", "Where pictures are computed", ("auto", "cuda", "mps", "cpu")),
+    Setting("studio.remember", True, "Write a note about every render into the library"),
+    Setting("editor", "", "Command that opens a note at its line; empty: $EDITOR"),
+)
+
+TABLE: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+
+class Settings:
+    """The settings as they stand: defaults, then the file, then `ATELIER_<NAME>` variables."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path` if it exists; raises `BadSetting` when it is not TOML or holds a wrong value."""
+        self.path = path
+        self._document = tomlkit.document()
+        self._changed: dict[str, Value] = {}
+        if path.exists():
+            try:
+                self._document = tomlkit.parse(path.read_text("utf-8"))
+            except (TOMLKitError, UnicodeDecodeError) as error:
+                raise BadSetting(f"{path} is not TOML: {error}", "Mend or delete the file.") from error
+        for name, value in _leaves(self._document.unwrap()):
+            self._changed[name] = _checked(name, value, str(path))
+
+    def __getitem__(self, name: str) -> Any:
+        setting = _find(name)
+        variable = "ATELIER_" + name.upper().replace(".", "_")
+        if variable in os.environ:
+            return _checked(name, _from_text(setting, os.environ[variable]), variable)
+        return self._changed.get(name, setting.default)
+
+    def __setitem__(self, name: str, value: Value) -> None:
+        """Set and save at once; the file's comments and order stay as they were."""
+        value = _checked(name, value, name)
+        self._changed[name] = value
+        table: Any = self._document
+        *parents, key = name.split(".")
+        for parent in parents:
+            if parent not in table:
+                table[parent] = tomlkit.table()
+            table = table[parent]
+        table[key] = value
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".settings")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(tomlkit.dumps(self._document))
+        Path(temporary).replace(self.path)
+
+    def set_text(self, name: str, text: str) -> None:
+        """Set from what a person typed; lists are separated by semicolons."""
+        self[name] = _from_text(_find(name), text)
+
+    def to_json(self) -> dict[str, Value]:
+        return {name: self[name] for name in TABLE}
+
+
+def _find(name: str) -> Setting:
+    if name not in TABLE:
+        raise BadSetting(f'there is no setting "{name}"', nearest(name, TABLE))
+    return TABLE[name]
+
+
+def _leaves(mapping: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            found += _leaves(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, value))
+    return found
+
+
+def _checked(name: str, value: Any, where: str) -> Value:
+    setting = _find(name)
+    kind = type(setting.default)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind or (kind is list and not all(isinstance(v, str) for v in value)):
+        wanted = {list: "a list of texts", bool: "true or false"}.get(kind, kind.__name__)
+        raise BadSetting(f"{where}: {name} must be {wanted}, not {value!r}", setting.help + ".")
+    if setting.choices and value not in setting.choices:
+        raise BadSetting(
+            f"{where}: {name} cannot be {value!r}", nearest(str(value), setting.choices)
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _from_text(setting: Setting, text: str) -> Value:
+    text = text.strip()
+    try:
+        match setting.default:
+            case bool():
+                if text.lower() not in {"true", "false", "yes", "no", "on", "off", "1", "0"}:
+                    raise ValueError(text)
+                return text.lower() in {"true", "yes", "on", "1"}
+            case int():
+                return int(text)
+            case float():
+                return float(text)
+            case list():
+                return [part.strip() for part in text.split(";") if part.strip()]
+    except ValueError as error:
+        raise BadSetting(f'{setting.name} cannot be "{text}"', setting.help + ".") from error
+    return text

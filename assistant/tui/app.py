@@ -1,0 +1,238 @@
+"""The program's frame: rooms, the work they ask for, and quitting.
+
+A room is mounted when it is first entered, so that the first paint waits for one only. Events of jobs go to whoever
+asked for them; nothing here knows what a job does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from textual import work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.containers import Horizontal
+from textual.css.query import NoMatches
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher, Footer, Static
+
+from assistant.jobs.runner import Runner
+from assistant.paths import Paths
+from assistant.settings import Settings
+from assistant.tui.events import JobEvent
+from assistant.tui.keys import bindings
+from assistant.tui.themes import THEMES
+
+Receiver = Callable[[int, dict[str, Any]], None]
+
+ROOMS: dict[str, tuple[str, str]] = {
+    "library": ("Library", "assistant.tui.library:LibraryRoom"),
+    "draft": ("Draft", "assistant.tui.draft:DraftRoom"),
+    "studio": ("Studio", "assistant.tui.studio:StudioRoom"),
+    "jobs": ("Jobs", "assistant.tui.jobs:JobsRoom"),
+    "help": ("Help", "assistant.tui.help:HelpRoom"),
+}
+ROOM_KEYS = {"library": "F2", "draft": "F3", "studio": "F4", "jobs": "F6", "help": "F1"}
+
+
+class Door(Static):
+    """A room's name in the top line; a click enters it."""
+
+    def __init__(self, room: str) -> None:
+        super().__init__(f"{ROOM_KEYS[room]} {ROOMS[room][0]}", id=f"door-{room}", markup=False)
+        self.room = room
+
+    def on_click(self) -> None:
+        cast(Atelier, self.app).action_room(self.room)
+
+
+class Atelier(App[None]):
+    """The terminal program. `work=False` starts no workers: tests and the first-paint bench use it."""
+
+    CSS_PATH = "atelier.tcss"
+    TITLE = "Atelier"
+    BINDINGS = bindings("everywhere")  # type: ignore[assignment]
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal"), (110, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
+
+    def __init__(
+        self, paths: Paths, settings: Settings, *, home: str | None = None, work: bool = True
+    ) -> None:
+        super().__init__()
+        self.paths = paths
+        self.settings = settings
+        self._receivers: dict[int, Receiver] = {}
+        self._leaving = False
+        self.runner = Runner(paths, home, self._from_lane) if work else None
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = settings["look.theme"]
+        self.theme = wanted if wanted in self.available_themes else THEMES[0].name
+
+    @classmethod
+    def for_home(cls, home: str | Path, *, work: bool = True) -> Atelier:
+        """The program over one folder."""
+        paths = Paths.find(home).make()
+        return cls(paths, Settings(paths.settings), home=str(home), work=work)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="doors"):
+            for room in ROOMS:
+                yield Door(room)
+            yield Static("", id="status", markup=False)
+        with ContentSwitcher(id="rooms", initial="library"):
+            yield self._make_room("library")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._mark_door("library")
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        if self.runner is not None:
+            if self.runner.interrupted:
+                self.notify(
+                    f"{self.runner.interrupted} job(s) were cut short when the program last ended. "
+                    "They can be run again in Jobs.",
+                    markup=False,
+                )
+            self.call_after_refresh(self.room("library").begin)
+
+    # Rooms
+
+    def _make_room(self, name: str) -> Widget:
+        module, attribute = ROOMS[name][1].split(":")
+        return cast(Widget, getattr(import_module(module), attribute)(id=name))
+
+    def room(self, name: str) -> Any:
+        """The room's widget; mounted first when it has not been entered yet."""
+        switcher = self.query_one("#rooms", ContentSwitcher)
+        try:
+            return switcher.get_child_by_id(name)
+        except NoMatches:
+            room = self._make_room(name)
+            room.display = False
+            switcher.mount(room)
+            return room
+
+    def action_room(self, name: str) -> None:
+        if len(self.screen_stack) > 1:
+            return
+        room = self.room(name)
+        self.query_one("#rooms", ContentSwitcher).current = name
+        self._mark_door(name)
+        self.call_after_refresh(room.enter)
+
+    def _mark_door(self, name: str) -> None:
+        for door in self.query(Door):
+            door.set_class(door.room == name, "-here")
+
+    @property
+    def current_room(self) -> Any:
+        switcher = self.query_one("#rooms", ContentSwitcher)
+        return switcher.visible_content
+
+    # Work
+
+    def submit(self, kind: str, spec: dict[str, Any], receiver: Receiver) -> int | None:
+        """Ask for work; `receiver(number, event)` is called here, on the screen's own thread."""
+        if self.runner is None:
+            self.notify("This Atelier was opened without workers.", severity="warning")
+            return None
+        number = self.runner.submit(kind, spec)
+        self._receivers[number] = receiver
+        self._show_status()
+        return number
+
+    def stop(self, number: int) -> None:
+        if self.runner is not None:
+            self.runner.cancel(number)
+
+    def _from_lane(self, number: int, event: dict[str, Any]) -> None:
+        """On a lane's thread: hand over, nothing else."""
+        if not self._leaving:
+            self.post_message(JobEvent(number, event))
+
+    def on_job_event(self, message: JobEvent) -> None:
+        receiver = self._receivers.get(message.number)
+        if message.event["kind"] in {"done", "failed", "cancelled"}:
+            self._receivers.pop(message.number, None)
+            if self.runner is not None:
+                self.runner.forget(message.number)
+        if receiver is not None:
+            receiver(message.number, message.event)
+        self._show_status(message.event)
+        for room in self.query("JobsRoom"):
+            cast(Any, room).on_work(message.number, message.event)
+
+    def _show_status(self, event: dict[str, Any] | None = None) -> None:
+        running = len(self._receivers)
+        text = ""
+        if running:
+            text = f"{running} running"
+            if event and event["kind"] == "progress":
+                total = f"/{event['total']}" if event.get("total") else ""
+                text = f"{event['stage']} {event['done']}{total}"
+        self.query_one("#status", Static).update(text)
+
+    # Actions
+
+    def action_cancel(self) -> None:
+        """Esc: close a dialog; else cancel the room's work; else leave the field."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif not self.current_room.cancel():
+            self.set_focus(None)
+
+    def action_settings(self) -> None:
+        from assistant.tui.settings import SettingsScreen
+
+        if len(self.screen_stack) == 1:
+            self.push_screen(SettingsScreen(self.settings))
+
+    def _keep_theme(self, theme: Any) -> None:
+        if self.settings["look.theme"] != theme.name:
+            self.settings["look.theme"] = theme.name
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        for room, (title, _) in ROOMS.items():
+            yield SystemCommand(f"Go to {title}", f"{ROOM_KEYS[room]}", partial(self.action_room, room))
+        yield SystemCommand("Settings", "Change the settings (F8)", self.action_settings)
+        yield SystemCommand("Add notes", "Read a folder or file into the library", self.action_add_notes)
+        yield SystemCommand("Render", "Render the prompt of the draft (F5)", self.action_render_draft)
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
+        yield SystemCommand("Quit", "Leave Atelier (Ctrl+Q)", self.action_leave)
+
+    def action_add_notes(self) -> None:
+        self.action_room("library")
+        self.call_after_refresh(self.room("library").action_add_notes)
+
+    def action_render_draft(self) -> None:
+        self.action_room("draft")
+        self.call_after_refresh(self.room("draft").action_render)
+
+    def action_leave(self) -> None:
+        from assistant.tui.dialogs import Confirm
+
+        if self.runner is not None and any(n > 0 for n in self._receivers):
+            self.push_screen(
+                Confirm("Work is running. Quit and cancel it?", "Quit", "Stay"),
+                lambda yes: self._leave() if yes else None,
+            )
+        else:
+            self._leave()
+
+    @work(thread=True, group="leave", exit_on_error=False)
+    def _leave(self) -> None:
+        self._leaving = True
+        if self.runner is not None:
+            self.runner.close()
+        self.call_from_thread(self.exit)
+
+    async def action_quit(self) -> None:
+        """Textual's own quit (its palette and Ctrl+C hint) goes the same way."""
+        self.action_leave()

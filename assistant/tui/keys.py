@@ -1,0 +1,84 @@
+"""Every key in one table. Bindings, the help screen and the README come from it.
+
+Ctrl+H, Ctrl+I, Ctrl+M and Ctrl+[ are never bound: a terminal sends them for Backspace, Tab, Enter and Esc.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True)
+class Key:
+    """`where` is the room or widget; `keys` as Textual names them; `footer` shows it at the bottom."""
+
+    where: str
+    keys: str
+    action: str
+    label: str
+    help: str
+    footer: bool = True
+    priority: bool = False
+
+    @property
+    def shown(self) -> str:
+        """`F5, Ctrl+R`."""
+        names = {
+            "enter": "Enter", "escape": "Esc", "up": "Up", "down": "Down", "pageup": "PgUp", "pagedown": "PgDn",
+            "delete": "Delete", "space": "Space", "home": "Home", "end": "End",
+        }  # fmt: skip
+        out = []
+        for key in self.keys.split(","):
+            parts = []
+            for part in key.split("+"):
+                title = part.capitalize() if part in {"ctrl", "shift", "alt"} else part.upper()
+                parts.append(names.get(part, title if len(part) > 1 or "+" in key else part))
+            out.append("+".join(parts))
+        return ", ".join(out)
+
+
+KEYS: tuple[Key, ...] = (
+    Key("everywhere", "f1", "room('help')", "Help", "This page", priority=True),
+    Key("everywhere", "f2", "room('library')", "Library", "Ask your notes", priority=True),
+    Key("everywhere", "f3", "room('draft')", "Draft", "Write a prompt", priority=True),
+    Key("everywhere", "f4", "room('studio')", "Studio", "Pictures and their settings", priority=True),
+    Key("everywhere", "f6", "room('jobs')", "Jobs", "What runs and what ran", priority=True),
+    Key("everywhere", "f8", "settings", "Settings", "Change the settings", False, True),
+    Key("everywhere", "ctrl+p", "command_palette", "Palette", "Every action by name", False, True),
+    Key("everywhere", "ctrl+q", "leave", "Quit", "Quit; asks first when work is running", priority=True),
+    Key("everywhere", "escape", "cancel", "Cancel", "Cancel the work of this room, then leave the field", False),
+    Key("library", "enter", "send", "Ask", "Send the question", False),
+    Key("library", "ctrl+j", "newline", "New line", "A new line in the question", False),
+    Key("library", "ctrl+o", "open_citation", "Sources", "Go to the sources of the last answer"),
+    Key("library", "ctrl+n", "add_notes", "Add notes", "Add a folder or file of notes"),
+    Key("source", "enter", "open", "Open", "Show the passage, highlighted in its file", False),
+    Key("source", "e", "edit", "Edit", "Open the file at the line in your editor", False),
+    Key("source", "j,down", "cursor_down", "Down", "Next source", False),
+    Key("source", "k,up", "cursor_up", "Up", "Former source", False),
+    Key("draft", "f5,ctrl+r", "render", "Render", "Render the prompt", priority=True),
+    Key("draft", "ctrl+g", "expand", "Expand", "Propose an expansion of the prompt", priority=True),
+    Key("draft", "ctrl+t", "apply", "Take it", "Take the proposed expansion", False, True),
+    Key("draft", "ctrl+up", "weigh(0.1)", "Weight up", "Raise the weight of the selection or word", False, True),
+    Key("draft", "ctrl+down", "weigh(-0.1)", "Weight down", "Lower the weight of the selection or word", False, True),
+    Key("draft", "ctrl+z", "undo", "Undo", "Undo the last change of the text", False),
+    Key("studio", "f5,ctrl+r", "render", "Render", "Render the prompt of the draft", priority=True),
+    Key("studio", "enter", "reuse", "Reuse", "Take the settings of the picture chosen in the gallery", False),
+    Key("studio", "o", "open_picture", "Open", "Open the picture in the system's viewer", False),
+    Key("studio", "j,down", "cursor_down", "Down", "Next picture", False),
+    Key("studio", "k,up", "cursor_up", "Up", "Former picture", False),
+    Key("jobs", "delete,x", "stop", "Cancel", "Cancel the chosen job"),
+    Key("jobs", "r", "again", "Run again", "Run the chosen job once more"),
+    Key("jobs", "j,down", "cursor_down", "Down", "Next job", False),
+    Key("jobs", "k,up", "cursor_up", "Up", "Former job", False),
+)
+
+
+def bindings(where: str) -> list[Binding]:
+    """The Textual bindings of one place."""
+    return [
+        Binding(key.keys, key.action, key.label, show=key.footer, priority=key.priority)
+        for key in KEYS
+        if key.where == where
+    ]

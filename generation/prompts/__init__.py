@@ -1,0 +1,1 @@
+"""Prompts as text: grammar, tokens, chunks, editing. Light: no torch."""

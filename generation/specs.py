@@ -1,0 +1,115 @@
+"""A render as data: frozen, validated, the same after a trip through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from generation import samplers
+from generation.errors import BadSpec, nearest
+
+WEIGHTINGS = ("compel",)
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class ModelDefaults:
+    """What a model is used with when the person leaves it open. Sizes in pixels."""
+
+    width: int = 512
+    height: int = 512
+    steps: int = 20
+    cfg: float = 7.0
+    sampler: str = "DPM++ 2M Karras"
+
+
+@dataclass(frozen=True)
+class RenderSpec:
+    """Everything that decides a picture. None means the model's own default, seed -1 a drawn one.
+
+    width and height are multiples of 8 in 32..4096, steps 1..1000, cfg 0..50, clip_skip 1..12 (A1111's count: 1 is the
+    last layer), batch 1..64. Raises `BadSpec` or `UnknownSampler` with the remedy.
+    """
+
+    prompt: str
+    negative: str = ""
+    model: str = "atelier-demo"
+    operation: str = "txt2img"
+    seed: int = -1
+    steps: int | None = None
+    cfg: float | None = None
+    sampler: str | None = None
+    width: int | None = None
+    height: int | None = None
+    clip_skip: int = 1
+    batch: int = 1
+    weighting: str = "compel"
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "negative", "model", "operation", "weighting"):
+            if not isinstance(getattr(self, name), str):
+                raise BadSpec(f"{name} must be text, not {getattr(self, name)!r}", "Put it in quotes.")
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if value is not None:
+                _whole(name, value, 32, 4096)
+                if value % 8:
+                    raise BadSpec(
+                        f"{name} {value} is no multiple of 8",
+                        f"Choose {value // 8 * 8} or {value // 8 * 8 + 8}.",
+                    )
+        if self.steps is not None:
+            _whole("steps", self.steps, 1, 1000)
+        _whole("clip skip", self.clip_skip, 1, 12)
+        _whole("batch", self.batch, 1, 64)
+        _whole("seed", self.seed, -1, LARGEST_SEED)
+        if self.cfg is not None:
+            if isinstance(self.cfg, bool) or not isinstance(self.cfg, (int, float)):
+                raise BadSpec(f"cfg must be a number, not {self.cfg!r}", "Give 1 to 15.")
+            if not math.isfinite(self.cfg) or not 0 <= self.cfg <= 50:
+                raise BadSpec(f"cfg {self.cfg} is out of range", "Give 0 to 50; 7 is usual.")
+        if self.sampler is not None:
+            if not isinstance(self.sampler, str):
+                raise BadSpec(f"sampler must be text, not {self.sampler!r}", "Give a name.")
+            object.__setattr__(self, "sampler", samplers.find(self.sampler).name)
+        if self.weighting not in WEIGHTINGS:
+            raise BadSpec(
+                f'there is no weighting "{self.weighting}"', f"Choose: {', '.join(WEIGHTINGS)}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with every field; `from_json` makes an equal spec of it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, mapping: Mapping[str, Any]) -> RenderSpec:
+        """A spec of plain data. An unknown field is an error that names the nearest one."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in mapping:
+            if key not in names:
+                raise BadSpec(f'a render has no field "{key}"', nearest(str(key), names))
+        if "prompt" not in mapping:
+            raise BadSpec("the render has no prompt", "Give one.")
+        return cls(**mapping)
+
+    def resolve(self, defaults: ModelDefaults, draw: Callable[[], int]) -> RenderSpec:
+        """The spec with nothing left open: the model's defaults, and a seed from `draw`."""
+        return dataclasses.replace(
+            self,
+            seed=draw() if self.seed == -1 else self.seed,
+            steps=self.steps or defaults.steps,
+            cfg=defaults.cfg if self.cfg is None else float(self.cfg),
+            sampler=self.sampler or samplers.find(defaults.sampler).name,
+            width=self.width or defaults.width,
+            height=self.height or defaults.height,
+        )
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadSpec(f"{name} must be a whole number, not {value!r}", f"Give {low} to {high}.")
+    if not low <= value <= high:
+        raise BadSpec(f"{name} {value} is out of range", f"Give {low} to {high}.")

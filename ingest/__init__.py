@@ -1,0 +1,1 @@
+"""Files -> documents -> chunks: readers, chunking, the walk over folders, the pipeline."""

@@ -1,0 +1,457 @@
+"""The truth of the library in one SQLite file: documents, chunks, full text index, vectors, hashes.
+
+What survives a ``kill -9`` is decided here. One file's document, chunks and full text rows are one
+transaction, so a file is in the library whole or not at all. Its vectors follow in transactions of
+their own: a chunk without a row in ``vectors`` is *pending* and is embedded at the next chance; a
+vector whose ``indexed`` is 0 has still to reach the vector index, and ``removed`` lists chunk ids
+that have still to leave it. Chunk ids are never used twice.
+
+The vector index itself (knowledge.vectors) and the embedder belong to others; here a vector is a
+float32 blob.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from knowledge.errors import StoreError
+from knowledge.language import terms
+from knowledge.records import Chunk, Document, DocumentRow
+
+SCHEMA_VERSION = 1
+FILE_NAME = "library.sqlite3"
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE roots (
+  path TEXT PRIMARY KEY, added_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID;
+CREATE TABLE documents (
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
+  properties TEXT NOT NULL, tags TEXT NOT NULL,
+  status TEXT NOT NULL, reason TEXT NOT NULL, chunks INTEGER NOT NULL,
+  added_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
+CREATE INDEX documents_sha256 ON documents (sha256);
+CREATE TABLE chunks (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+  ordinal INTEGER NOT NULL, text TEXT NOT NULL, search_text TEXT NOT NULL, heading TEXT NOT NULL,
+  line_start INTEGER NOT NULL, line_end INTEGER NOT NULL, page INTEGER, block_id TEXT,
+  links TEXT NOT NULL,
+  UNIQUE (document, ordinal));
+CREATE INDEX chunks_block ON chunks (block_id) WHERE block_id IS NOT NULL;
+CREATE TABLE vectors (
+  chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
+  vector BLOB NOT NULL, indexed INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX vectors_waiting ON vectors (chunk) WHERE indexed = 0;
+CREATE TABLE removed (chunk INTEGER PRIMARY KEY);
+CREATE VIRTUAL TABLE chunk_terms
+  USING fts5 (heading, body, tokenize = 'unicode61 remove_diacritics 0');
+CREATE VIRTUAL TABLE chunk_vocabulary USING fts5vocab (chunk_terms, 'row');
+CREATE TRIGGER vector_leaves AFTER DELETE ON vectors WHEN old.indexed = 1
+  BEGIN INSERT OR IGNORE INTO removed VALUES (old.chunk); END;
+CREATE TRIGGER chunk_leaves AFTER DELETE ON chunks
+  BEGIN DELETE FROM chunk_terms WHERE rowid = old.id; END;
+"""
+
+_CHUNK = "text, search_text, heading, line_start, line_end, page, block_id, links"
+_ROW = "path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks"
+_BM25 = "bm25(chunk_terms, 1.0, 1.0)"
+_MANY = 500  # values in one statement; SQLite's own limit is 32,766
+
+
+class Store:
+    """One connection to the store of ``folder``; makes it where there is none.
+
+    Raises StoreError where the file is damaged, made by a newer program or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self.path, timeout=10, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._prepare()
+        except OSError as error:
+            raise StoreError(
+                f"The library folder {folder} cannot be used: {error.strerror or error}",
+                "Choose a folder that can be written to.",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"The library {self.path} cannot be opened: {error}",
+                "Move the file away and ingest again; your notes themselves are untouched.",
+            ) from error
+
+    def _prepare(self) -> None:
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            # Another process may be doing the same: the second one waits here and then sees the
+            # tables.
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in _statements(_SCHEMA):
+                        self._db.execute(statement)
+                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        elif found != SCHEMA_VERSION:
+            raise StoreError(
+                f"The library {self.path} has layout {found}, not {SCHEMA_VERSION}",
+                "Use the program that made it, or move it away and ingest again.",
+            )
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _write(self, *, counts: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction; ``counts``: it changes what a search can find, so the version grows."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                if counts:
+                    self._db.execute(
+                        "INSERT INTO meta VALUES ('version', '1')"
+                        " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+                    )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"The library {self.path} could not be written: {error}",
+                "Check that the disk has room and that the file may be written.",
+            ) from error
+
+    # Facts about the whole
+
+    def version(self) -> int:
+        return int(self.meta("version") or 0)
+
+    def meta(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._write(counts=False) as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def counts(self) -> dict[str, int]:
+        """documents (indexed), files (any status), chunks, vectors, pending, waiting, removed."""
+        queries = {
+            "documents": "SELECT count(*) FROM documents WHERE status = 'indexed'",
+            "files": "SELECT count(*) FROM documents",
+            "chunks": "SELECT count(*) FROM chunks",
+            "vectors": "SELECT count(*) FROM vectors",
+            "pending": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT chunk FROM vectors)",
+            "waiting": "SELECT count(*) FROM vectors WHERE indexed = 0",
+            "removed": "SELECT count(*) FROM removed",
+        }
+        return {name: int(self._db.execute(sql).fetchone()[0]) for name, sql in queries.items()}
+
+    def chunk_count(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM chunks").fetchone()[0])
+
+    def vector_count(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def check_integrity(self) -> str:
+        """``ok``, or what SQLite finds wrong with the file."""
+        return str(self._db.execute("PRAGMA quick_check(1)").fetchone()[0])
+
+    # Documents
+
+    def manifest(self) -> dict[str, tuple[str, int, int]]:
+        rows = self._db.execute("SELECT path, sha256, mtime_ns, size FROM documents")
+        return {path: (sha256, mtime_ns, size) for path, sha256, mtime_ns, size in rows}
+
+    def documents(self) -> list[DocumentRow]:
+        return [
+            _document_row(row)
+            for row in self._db.execute(f"SELECT {_ROW} FROM documents ORDER BY path")
+        ]
+
+    def document(self, path: str) -> DocumentRow | None:
+        row = self._db.execute(f"SELECT {_ROW} FROM documents WHERE path = ?", (path,)).fetchone()
+        return None if row is None else _document_row(row)
+
+    def put(
+        self,
+        document: Document,
+        chunks: Sequence[Chunk],
+        *,
+        status: str = "indexed",
+        reason: str = "",
+    ) -> list[int]:
+        """Replace the document and its chunks in one transaction; returns the ids of its chunks.
+
+        A chunk that the former version or a copy of the file holds too keeps its vector.
+        """
+        with self._write() as db:
+            kept: dict[str, bytes] = {}
+            for row in db.execute(
+                f"SELECT v.vector, {_CHUNK} FROM documents d JOIN chunks c ON c.document = d.id"
+                " JOIN vectors v ON v.chunk = c.id"
+                " WHERE d.path = ? OR (d.sha256 = ? AND d.sha256 <> '')",
+                (document.path, document.sha256),
+            ):
+                kept[_chunk(0, row[1:]).embedded] = row[0]
+            db.execute("DELETE FROM documents WHERE path = ?", (document.path,))
+            cursor = db.execute(
+                f"INSERT INTO documents ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    document.path,
+                    document.sha256,
+                    document.size,
+                    document.mtime_ns,
+                    document.kind,
+                    document.title,
+                    json.dumps(dict(document.properties), ensure_ascii=False, default=str),
+                    json.dumps(document.tags, ensure_ascii=False),
+                    status,
+                    reason,
+                    len(chunks),
+                ),
+            )
+            return [self._put_chunk(db, cursor.lastrowid, chunk, kept) for chunk in chunks]
+
+    @staticmethod
+    def _put_chunk(
+        db: sqlite3.Connection, document: int | None, chunk: Chunk, kept: dict[str, bytes]
+    ) -> int:
+        cursor = db.execute(
+            f"INSERT INTO chunks (document, ordinal, {_CHUNK})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                document,
+                chunk.ordinal,
+                chunk.text,
+                chunk.search_text,
+                chunk.heading,
+                chunk.line_start,
+                chunk.line_end,
+                chunk.page,
+                chunk.block_id,
+                json.dumps(chunk.links, ensure_ascii=False),
+            ),
+        )
+        chunk_id = int(cursor.lastrowid or 0)
+        db.execute(
+            "INSERT INTO chunk_terms (rowid, heading, body) VALUES (?, ?, ?)",
+            (
+                chunk_id,
+                " ".join(terms(chunk.heading)),
+                " ".join(terms(chunk.search_text or chunk.text)),
+            ),
+        )
+        if (vector := kept.get(chunk.embedded)) is not None:
+            db.execute("INSERT INTO vectors (chunk, vector) VALUES (?, ?)", (chunk_id, vector))
+        return chunk_id
+
+    def touch(self, document: Document) -> None:
+        """The bytes are the same, the time of change is not."""
+        with self._write(counts=False) as db:
+            db.execute(
+                "UPDATE documents SET mtime_ns = ?, size = ? WHERE path = ?",
+                (document.mtime_ns, document.size, document.path),
+            )
+
+    def move(self, old: str, new: str, mtime_ns: int | None = None) -> bool:
+        """The file went from ``old`` to ``new``; its chunks and vectors go with it. False: no such
+        document.
+        """
+        with self._write() as db:
+            db.execute("DELETE FROM documents WHERE path = ?", (new,))
+            done = db.execute(
+                "UPDATE documents SET path = ?, mtime_ns = coalesce(?, mtime_ns) WHERE path = ?",
+                (new, mtime_ns, old),
+            )
+            return done.rowcount > 0
+
+    def remove(self, path: str) -> bool:
+        with self._write() as db:
+            return db.execute("DELETE FROM documents WHERE path = ?", (path,)).rowcount > 0
+
+    def roots(self) -> list[str]:
+        return [row[0] for row in self._db.execute("SELECT path FROM roots ORDER BY path")]
+
+    def add_root(self, path: str) -> None:
+        if path not in self.roots():
+            with self._write(counts=False) as db:
+                db.execute("INSERT OR IGNORE INTO roots (path) VALUES (?)", (path,))
+
+    def remove_root(self, path: str) -> bool:
+        with self._write(counts=False) as db:
+            return db.execute("DELETE FROM roots WHERE path = ?", (path,)).rowcount > 0
+
+    # Chunks
+
+    def chunks(self, path: str) -> list[Chunk]:
+        rows = self._db.execute(
+            f"SELECT ordinal, {_CHUNK} FROM chunks WHERE document ="
+            " (SELECT id FROM documents WHERE path = ?) ORDER BY ordinal",
+            (path,),
+        )
+        return [_chunk(row[0], row[1:]) for row in rows]
+
+    def located(self, ids: Sequence[int]) -> dict[int, tuple[str, str, Chunk]]:
+        """chunk id -> (path, document title, chunk), for the ids that exist."""
+        found: dict[int, tuple[str, str, Chunk]] = {}
+        for some in _batches(ids):
+            for row in self._db.execute(
+                f"SELECT c.id, d.path, d.title, c.ordinal, {_CHUNK} FROM chunks c"
+                f" JOIN documents d ON d.id = c.document WHERE c.id IN ({_marks(some)})",
+                some,
+            ):
+                found[row[0]] = (row[1], row[2], _chunk(row[3], row[4:]))
+        return found
+
+    def bm25(self, stems: Iterable[str], limit: int) -> list[tuple[int, float]]:
+        """(chunk id, BM25 score, larger is better) of the best chunks with any of the stems."""
+        query = " OR ".join(f'"{stem}"' for stem in stems if '"' not in stem)
+        if not query:
+            return []
+        rows = self._db.execute(
+            f"SELECT rowid, {_BM25} FROM chunk_terms WHERE chunk_terms MATCH ?"
+            f" ORDER BY {_BM25} LIMIT ?",
+            (query, limit),
+        )
+        return [(row[0], -row[1]) for row in rows]
+
+    def document_frequencies(self, stems: Iterable[str]) -> dict[str, int]:
+        """In how many chunks each stem occurs."""
+        found: dict[str, int] = {}
+        for stem in stems:
+            row = self._db.execute(
+                "SELECT doc FROM chunk_vocabulary WHERE term = ?", (stem,)
+            ).fetchone()
+            found[stem] = int(row[0]) if row else 0
+        return found
+
+    # Vectors
+
+    def pending(self, limit: int) -> list[tuple[int, str]]:
+        """(chunk id, text to embed) of chunks that have no vector yet."""
+        rows = self._db.execute(
+            f"SELECT id, {_CHUNK} FROM chunks WHERE id NOT IN (SELECT chunk FROM vectors)"
+            " ORDER BY id LIMIT ?",
+            (limit,),
+        )
+        return [(row[0], _chunk(0, row[1:]).embedded) for row in rows]
+
+    def add_vectors(self, vectors: Iterable[tuple[int, bytes]]) -> None:
+        """Vectors for chunks; one whose chunk has gone meanwhile is left out."""
+        with self._write() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO vectors (chunk, vector)"
+                " SELECT id, ? FROM chunks WHERE id = ?",
+                ((blob, chunk) for chunk, blob in vectors),
+            )
+
+    def vectors(self) -> Iterator[tuple[int, bytes]]:
+        yield from self._db.execute("SELECT chunk, vector FROM vectors ORDER BY chunk")
+
+    def vectors_of(self, ids: Sequence[int]) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        for some in _batches(ids):
+            found.update(
+                self._db.execute(
+                    f"SELECT chunk, vector FROM vectors WHERE chunk IN ({_marks(some)})", some
+                ).fetchall()
+            )
+        return found
+
+    def waiting(self, limit: int) -> list[tuple[int, bytes]]:
+        """Vectors that the vector index does not hold yet."""
+        return self._db.execute(
+            "SELECT chunk, vector FROM vectors WHERE indexed = 0 ORDER BY chunk LIMIT ?", (limit,)
+        ).fetchall()
+
+    def leaving(self, limit: int) -> list[int]:
+        """Chunk ids that the vector index still holds and must not."""
+        rows = self._db.execute("SELECT chunk FROM removed LIMIT ?", (limit,))
+        return [row[0] for row in rows]
+
+    def mark_indexed(self, added: Sequence[int] = (), removed: Sequence[int] = ()) -> None:
+        with self._write(counts=False) as db:
+            db.executemany("UPDATE vectors SET indexed = 1 WHERE chunk = ?", ((i,) for i in added))
+            db.executemany("DELETE FROM removed WHERE chunk = ?", ((i,) for i in removed))
+
+    def unmark_indexed(self) -> None:
+        """The vector index is to be made again from nothing."""
+        with self._write(counts=False) as db:
+            db.execute("UPDATE vectors SET indexed = 0")
+            db.execute("DELETE FROM removed")
+
+    def drop_vectors(self) -> None:
+        """Every chunk becomes pending: the embedder is another one."""
+        with self._write() as db:
+            db.execute("DELETE FROM vectors")
+
+
+def _chunk(ordinal: int, row: Sequence[Any]) -> Chunk:
+    text, search_text, heading, line_start, line_end, page, block_id, links = row
+    return Chunk(
+        ordinal=ordinal,
+        text=text,
+        heading=heading,
+        line_start=line_start,
+        line_end=line_end,
+        page=page,
+        block_id=block_id,
+        links=tuple(json.loads(links)),
+        search_text=search_text,
+    )
+
+
+def _document_row(row: Sequence[Any]) -> DocumentRow:
+    path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks = row
+    return DocumentRow(
+        path,
+        sha256,
+        size,
+        mtime_ns,
+        kind,
+        title,
+        json.loads(properties),
+        tuple(json.loads(tags)),
+        status,
+        reason,
+        chunks,
+    )
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, triggers whole."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _batches(ids: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(ids), _MANY):
+        yield list(ids[start : start + _MANY])
