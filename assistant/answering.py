@@ -9,26 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from itertools import pairwise
 from typing import Any
 
-import snowballstemmer
-
-from assistant.llm import LanguageModel, Message
+from assistant.llm import SMALL, LanguageModel, Message
+from assistant.words import content_words, stems
 from knowledge.records import Evidence, Quote
 
 EXTRACTIVE = "extractive"
-# Below this many weights a model gets one quote and may add one sentence: with three quotes SmolLM2-135M mixes them.
-SMALL = 700_000_000
 REFUSAL = "Your notes do not answer this."
-
-STOP = frozenset(
-    """a an the of to in on at by for from with without and or but not no is are was were be been being am do does did
-    has have had it its this that these those there here as if then than so such can could will would should may might
-    must you your i we our they their he she his her what which who whom whose when where why how also very more most
-    into over under between about after before during each any all some only just one и в на с по для из от до не но
-    или что как это то же бы ли к у о об за при так а если есть был быть его её их""".split()
-)
 
 
 @dataclass(frozen=True)
@@ -79,9 +68,7 @@ def answer(
     """Compose the answer; quotes are reported as `text` events before the model is asked."""
     if evidence.refused or not evidence.quotes:
         nearest = tuple(
-            Citation(
-                n, p.path, p.title, p.heading, p.line_start, p.line_end, p.page, _glimpse(p.text)
-            )
+            Citation(n, p.path, p.title, p.heading, p.line_start, p.line_end, p.page, _glimpse(p.text))
             for n, p in enumerate(evidence.passages[:3], 1)
         )
         report({"kind": "text", "text": REFUSAL})
@@ -121,9 +108,7 @@ def _glimpse(text: str, limit: int = 240) -> str:
     return text[:limit].rsplit(None, 1)[0]
 
 
-def _sentences(
-    evidence: Evidence, model: LanguageModel, check: Callable[[], None]
-) -> list[tuple[str, int]]:
+def _sentences(evidence: Evidence, model: LanguageModel, check: Callable[[], None]) -> list[tuple[str, int]]:
     """The model's sentences that pass `supported`, each with the number of its quote."""
     small = 0 < model.parameters < SMALL
     quotes = evidence.quotes[: 1 if small else 4]
@@ -165,9 +150,10 @@ def _clean(reply: str) -> str:
 def supported(sentence: str, quotes: tuple[Quote, ...], question: str) -> int | None:
     """Number of the quote that carries `sentence`, or None.
 
-    Carried means: every number and every name in it stands in the quote, nine in ten of its content words stand there
-    or in the question, at least two of them in the quote, and it is no mere echo of the question. A sentence cut off
-    by the token limit (no closing mark) is not carried.
+    Carried means: every number in it stands in the quote, nine in ten of its content words stand there or in the
+    question, at least two of them in the quote, words that are neighbours in it are near each other there too
+    (SmolLM2-135M answered "the sampler atelier-demo" from a quote about a sampler and, later, a model), and it is no
+    mere echo of the question. A sentence cut off by the token limit (no closing mark) is not carried.
     """
     if not sentence.endswith((".", "!", "?")):
         return None
@@ -184,30 +170,25 @@ def supported(sentence: str, quotes: tuple[Quote, ...], question: str) -> int | 
             continue
         inside = len(words & text)
         share = len(words & (text | asked)) / len(words)
+        if not _near(sentence, quote.text, question):
+            continue
         if share >= 0.9 and inside >= 2 and (best is None or inside > best[0]):
             best = (inside, quote.n)
     return best[1] if best else None
 
 
+def _near(sentence: str, *texts: str) -> bool:
+    """Whether each two neighbouring content words of `sentence` stand within four of each other in one of `texts`."""
+    said = stems(sentence)
+    orders = [stems(text) for text in texts]
+    for first, second in pairwise(said):
+        if first != second and not any(
+            second in order[max(0, n - 4) : n + 5] for order in orders for n, word in enumerate(order) if word == first
+        ):
+            return False
+    return True
+
+
 def _negations(text: str) -> int:
     """1 when the sentence denies something: a small model drops or adds "not" at will."""
     return int(bool(re.search(r"\b(not|no|never|cannot|without|нет|не|никогда|без)\b|n't\b", text.lower())))
-
-
-@cache
-def _stemmers() -> tuple[Any, Any]:
-    return snowballstemmer.stemmer("english"), snowballstemmer.stemmer("russian")
-
-
-def content_words(text: str) -> set[str]:
-    """Stems of the words that carry meaning; numbers as they stand."""
-    english, russian = _stemmers()
-    found = set()
-    for word in re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:[-'][^\W\d_]+)*", text.lower()):
-        if word in STOP:
-            continue
-        if word[0].isdigit():
-            found.add(word)
-        else:
-            found.add((russian if re.search("[а-яё]", word) else english).stemWord(word))
-    return found

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from assistant.answering import SMALL, content_words
-from assistant.llm import LanguageModel, Message
+from assistant.llm import SMALL, LanguageModel, Message
+from assistant.words import content_words
 from generation.prompts.chunks import chunk
 from generation.prompts.grammar import parse
 from generation.prompts.tokens import ClipTokenizer
@@ -27,8 +27,30 @@ FREE = SMALL
 VOCABULARY_ONLY = "vocabulary"
 CHUNK = 75
 PEOPLE = frozenset(
-    "man woman person people girl boy child portrait dancer warrior player singer hand face crowd "
-    "couple family actor alien human figure character".split()
+    [
+        "man",
+        "woman",
+        "person",
+        "people",
+        "girl",
+        "boy",
+        "child",
+        "portrait",
+        "dancer",
+        "warrior",
+        "player",
+        "singer",
+        "hand",
+        "face",
+        "crowd",
+        "couple",
+        "family",
+        "actor",
+        "alien",
+        "human",
+        "figure",
+        "character",
+    ]
 )
 # How well each phrase goes with the idea, best high. The worker gives the embedder's similarity.
 Rank = Callable[[str, Sequence[str]], Sequence[float]]
@@ -99,7 +121,7 @@ def expand(
     tokenizer = tokenizer or ClipTokenizer.load()
     taken = content_words(_plain(idea))
     slots = _open_slots(idea, taken, rank, strength)
-    noted = {phrase: passage for phrase, passage in _noted(passages, taken)}
+    noted = dict(_noted(passages, taken))
     if noted:
         slots["notes"] = list(noted)[:8]
     chosen = _choose(idea, slots, model, seed, check) if slots else []
@@ -111,9 +133,7 @@ def expand(
         words = content_words(phrase)
         if not words or words <= seen:
             continue
-        if len(chunk(", ".join([idea, *added, phrase]), tokenizer)) > max(
-            chunks, len(chunk(idea, tokenizer))
-        ):
+        if len(chunk(", ".join([idea, *added, phrase]), tokenizer)) > max(chunks, len(chunk(idea, tokenizer))):
             break
         added.append(phrase)
         seen |= words
@@ -132,9 +152,7 @@ def _plain(text: str) -> str:
     return "".join(part for part, _ in parse(text).flat())
 
 
-def _open_slots(
-    idea: str, taken: set[str], rank: Rank | None, strength: float
-) -> dict[str, list[str]]:
+def _open_slots(idea: str, taken: set[str], rank: Rank | None, strength: float) -> dict[str, list[str]]:
     """Slot -> candidates for every slot the idea has not decided, the most telling slots first."""
     lowered = " " + " ".join(re.findall(r"[^\W_]+", idea.lower())) + " "
     slots = {}
@@ -156,13 +174,14 @@ def _open_slots(
 def _noted(passages: Sequence[Passage], taken: set[str]) -> list[tuple[str, Passage]]:
     """Phrases of the notes that read like parts of a prompt, with where they stand.
 
-    Such are short members of comma lists, and what the person set in code marks or bold, in passages that share a
-    word with the idea.
+    Such are short members of comma lists, and what the person set in code marks or bold, in passages that hold at
+    least half of the idea's words: one shared word ("blue") had lent a blue alien's skin to an apple.
     """
     found: list[tuple[str, Passage]] = []
     seen: set[str] = set()
     for passage in passages:
-        if not content_words(f"{passage.heading} {passage.text}") & taken:
+        shared = content_words(f"{passage.heading} {passage.text}") & taken
+        if not shared or len(shared) < len(taken) / 2:
             continue
         candidates = re.findall(r"`([^`\n]{3,60})`|\*\*([^*\n]{3,40})\*\*", passage.text)
         phrases = [part for pair in candidates for item in pair for part in item.split(",")]
@@ -191,7 +210,7 @@ def _choose(
     """One phrase a slot: the model's choice under a grammar of exactly these phrases."""
     if model is None:
         return [phrases[0] for phrases in slots.values()]
-    rules = ['root ::= ' + ' ", " '.join(slots)]
+    rules = ["root ::= " + ' ", " '.join(slots)]
     for name, phrases in slots.items():
         rules.append(f"{name} ::= " + " | ".join(json.dumps(p, ensure_ascii=False) for p in phrases))
     reply = "".join(

@@ -37,10 +37,6 @@ class ServerProblem(AssistantError):
     """The language-model server the person named did not answer as it should."""
 
 
-class LibraryBusy(AssistantError):
-    """Another Atelier is writing to the library."""
-
-
 class WorkerDied(AssistantError):
     """A worker process ended in the middle of a job."""
 
@@ -80,7 +76,10 @@ def explain(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename or 'unnamed file'}", ""
     text = " ".join(str(error).split())[:200]
-    return f"unexpected {type(error).__name__}: {text}", "`atelier where` names the log that holds more."
+    return (
+        f"unexpected {type(error).__name__}: {text}",
+        "`atelier where` names the log that holds more.",
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -30,9 +30,7 @@ class Paths:
         home = home or os.environ.get("ATELIER_HOME")
         if home:
             root = Path(home).expanduser().resolve()
-            return cls(
-                root / "config", root / "data", root / "state", root / "cache", root / "pictures"
-            )
+            return cls(root / "config", root / "data", root / "state", root / "cache", root / "pictures")
         return cls(
             platformdirs.user_config_path(APP),
             platformdirs.user_data_path(APP),

@@ -125,17 +125,17 @@ def _leaves(mapping: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _checked(name: str, value: Any, where: str) -> Value:
-    setting = _find(name)
+    if name not in TABLE:
+        raise BadSetting(f'{where}: there is no setting "{name}"', nearest(name, TABLE))
+    setting = TABLE[name]
     kind = type(setting.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if type(value) is not kind or (kind is list and not all(isinstance(v, str) for v in value)):
+    if type(value) is not kind or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
         wanted = {list: "a list of texts", bool: "true or false"}.get(kind, kind.__name__)
         raise BadSetting(f"{where}: {name} must be {wanted}, not {value!r}", setting.help + ".")
     if setting.choices and value not in setting.choices:
-        raise BadSetting(
-            f"{where}: {name} cannot be {value!r}", nearest(str(value), setting.choices)
-        )
+        raise BadSetting(f"{where}: {name} cannot be {value!r}", nearest(str(value), setting.choices))
     return value  # type: ignore[no-any-return]
 
 

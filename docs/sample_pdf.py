@@ -1,6 +1,6 @@
 """Makes the sample PDF, assistant/samples/guides/composition.pdf, from the text below. Needs fpdf2.
 
-    python docs/sample_pdf.py
+python docs/sample_pdf.py
 """
 
 from __future__ import annotations

@@ -24,7 +24,17 @@ DEFAULTS = {
     "sdxl": ModelDefaults(1024, 1024, 25, 6.0, "DPM++ 2M Karras"),
     "sd2": ModelDefaults(768, 768, 25, 7.0, "DPM++ 2M Karras"),
 }
-SKIPPED = {".git", "__pycache__", "node_modules", "venv", ".venv", "extensions", "custom_nodes", "outputs"}
+NO_FOLDER = "no diffusers checkpoint: model_index.json or unet/config.json is missing"
+SKIPPED = {
+    ".git",
+    "__pycache__",
+    "node_modules",
+    "venv",
+    ".venv",
+    "extensions",
+    "custom_nodes",
+    "outputs",
+}
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,12 @@ def look(path: Path) -> ModelEntry:
     except (OSError, ValueError) as error:
         return _entry(path.stem, path, "unknown", "unknown", 0, str(error))
     return _entry(
-        path.stem, path, "unknown", "unknown", size, "a pickle, which can run code; convert it to safetensors"
+        path.stem,
+        path,
+        "unknown",
+        "unknown",
+        size,
+        "a pickle, which can run code; convert it to safetensors",
     )
 
 
@@ -124,7 +139,7 @@ def _folder(path: Path) -> ModelEntry:
         unet = _json(path / "unet" / "config.json")
         kind = "checkpoint"
     except (OSError, ValueError):
-        return _entry(path.name, path, "checkpoint", "unknown", 0, "no diffusers checkpoint: model_index.json or unet/config.json is missing")  # fmt: skip
+        return _entry(path.name, path, "checkpoint", "unknown", 0, NO_FOLDER)
     weights = list((path / "unet").glob("*.safetensors"))
     family = about.get("family") or _folder_family(index, unet)
     usual = DEFAULTS.get(family, ModelDefaults())
@@ -138,7 +153,7 @@ def _folder(path: Path) -> ModelEntry:
 def _json(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_text("utf-8"))
     if not isinstance(found, dict):
-        raise ValueError(f"{path.name} is no table")
+        raise ValueError(f"{path.name} is no table")  # noqa: TRY004 - callers look for one error
     return found
 
 
@@ -179,6 +194,7 @@ def header(path: Path) -> dict[str, list[int]]:
 
 def recognise(keys: dict[str, list[int]]) -> tuple[str, str]:
     """(kind, family) by names and shapes of tensors."""
+
     def has(part: str) -> bool:
         return any(part in key for key in keys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from generation import samplers
@@ -22,7 +23,8 @@ DEEPEST = 40
 def read(graph: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(spec fields, settings) of a `prompt` graph, or None when it has no sampler."""
     node = next(
-        (n for n in graph.values() if isinstance(n, dict) and {"positive", "negative"} <= set(_in(n))), None
+        (n for n in graph.values() if isinstance(n, dict) and {"positive", "negative"} <= set(_in(n))),
+        None,
     )
     if node is None:
         return None
@@ -41,13 +43,11 @@ def read(graph: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
             value = _value(graph, inputs.get(key), key)
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 fields[name] = kind(value)
-    try:
+    with contextlib.suppress(UnknownSampler):
         fields["sampler"] = samplers.find(
             SAMPLERS.get(str(inputs.get("sampler_name")), ""),
             schedule=SCHEDULES.get(str(inputs.get("scheduler")), ""),
         ).name
-    except UnknownSampler:
-        pass
     latent = _follow(graph, inputs.get("latent_image"))
     for side in ("width", "height"):
         if isinstance(_in(latent).get(side), int):

@@ -57,17 +57,13 @@ class SkippingProvider(EmbeddingsProvider):
         if self.clip_skip == 1:
             found: torch.Tensor = super()._encode_token_ids_to_embeddings(token_ids, attention_mask)
             return found
-        layers = self.text_encoder(
-            token_ids, attention_mask, output_hidden_states=True, return_dict=True
-        ).hidden_states
+        layers = self.text_encoder(token_ids, attention_mask, output_hidden_states=True, return_dict=True).hidden_states
         if self.clip_skip >= len(layers):
             raise BadSpec(
                 f"clip skip {self.clip_skip} is more than the text encoder's {len(layers) - 1} layers",
                 f"Choose 1 to {len(layers) - 1}.",
             )
-        normalised: torch.Tensor = self.text_encoder.text_model.final_layer_norm(
-            layers[-self.clip_skip]
-        )
+        normalised: torch.Tensor = self.text_encoder.text_model.final_layer_norm(layers[-self.clip_skip])
         return normalised
 
 
@@ -88,7 +84,9 @@ class Conditioner:
             )
         else:
             self._compel = Compel(
-                tokenizer=pipe.tokenizer, text_encoder=pipe.text_encoder, truncate_long_prompts=False
+                tokenizer=pipe.tokenizer,
+                text_encoder=pipe.text_encoder,
+                truncate_long_prompts=False,
             )
             self._compel.conditioning_provider.__class__ = SkippingProvider
         self._known: OrderedDict[tuple[str, str, int], Conditioning] = OrderedDict()
@@ -119,9 +117,7 @@ class Conditioner:
         longest = max(t.shape[1] for t in texts)
         if any(t.shape[1] != longest for t in texts):
             empty = self._encode(chunk("", self._tokenizer))
-            texts = [
-                torch.cat([t, *[empty] * ((longest - t.shape[1]) // empty.shape[1])], 1) for t in texts
-            ]
+            texts = [torch.cat([t, *[empty] * ((longest - t.shape[1]) // empty.shape[1])], 1) for t in texts]
         return Conditioning(texts[0], texts[1], *pooled)
 
     def _encode(self, chunks: list[PromptChunk]) -> torch.Tensor:
@@ -135,9 +131,7 @@ class Conditioner:
         """The second encoder's pooled vector [1, width] of the plain text of the first chunk: no syntax, no weights."""
         plain = "".join(text for text, _ in part.fragments) or ""
         tokenizer, encoder = self._pipe.tokenizer_2, self._pipe.text_encoder_2
-        ids = tokenizer(
-            plain, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-        ).input_ids
+        ids = tokenizer(plain, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
         pooled: torch.Tensor = encoder(ids.to(encoder.device))[0]
         return pooled
 

@@ -75,7 +75,15 @@ class Engine:
         """The checkpoint by its name or path, loaded."""
         entry = self.catalogue.find(model)
         if self._loaded is None or self._loaded.entry.path != entry.path:
-            report({"kind": "progress", "stage": "loading", "done": 0, "total": None, "message": entry.name})
+            report(
+                {
+                    "kind": "progress",
+                    "stage": "loading",
+                    "done": 0,
+                    "total": None,
+                    "message": entry.name,
+                }
+            )
             self.unload()
             self._loaded = Loaded(entry, load(entry, self.device, self.dtype))
         return self._loaded
@@ -104,9 +112,7 @@ class Engine:
         began = time.perf_counter()
         output = _target(output)
         if spec.operation not in OPERATIONS:
-            raise BadSpec(
-                f'there is no operation "{spec.operation}"', nearest(spec.operation, OPERATIONS)
-            )
+            raise BadSpec(f'there is no operation "{spec.operation}"', nearest(spec.operation, OPERATIONS))
         _refuse_unsupported(spec, report)
         check()
         loaded = self.prepare(spec.model, report=report)
@@ -136,9 +142,7 @@ class Engine:
         seeds = [(spec.seed + n) % 2**63 for n in range(spec.batch)]
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         try:
-            pictures = operation(
-                loaded.pipe, spec, conditioning, generators=generators, callback=after_step
-            )
+            pictures = operation(loaded.pipe, spec, conditioning, generators=generators, callback=after_step)
         except torch.OutOfMemoryError as error:
             self.unload()
             raise RenderFailed(
@@ -147,7 +151,8 @@ class Engine:
             ) from error
         if not np.isfinite(pictures).all():
             raise RenderFailed(
-                "the picture came out as not-a-number", "Lower the CFG scale, or choose another sampler."
+                "the picture came out as not-a-number",
+                "Lower the CFG scale, or choose another sampler.",
             )
         check()
         seconds = time.perf_counter() - began
@@ -165,7 +170,12 @@ def _refuse_unsupported(spec: RenderSpec, report: Report) -> None:
         for network in tree.networks:
             report({"kind": "note", "message": f"<{network.kind}:{network.name}> is not applied yet"})
         if len(tree.ands) > 1:
-            report({"kind": "note", "message": "AND is not applied yet: its parts are read as one prompt"})
+            report(
+                {
+                    "kind": "note",
+                    "message": "AND is not applied yet: its parts are read as one prompt",
+                }
+            )
         for warning in tree.warnings:
             report({"kind": "note", "message": warning.message})
 

@@ -19,12 +19,12 @@ class UnknownModel(GenerationError):
     """No model of that name or path."""
 
 
-class UnknownSampler(GenerationError):
-    """No sampler of that name."""
-
-
 class BadSpec(GenerationError):
     """A value of a spec that cannot be."""
+
+
+class UnknownSampler(BadSpec):
+    """No sampler of that name; a spec that names one is a bad spec."""
 
 
 class BadImage(GenerationError):

@@ -44,9 +44,7 @@ def choose_device(wanted: str | None = None) -> tuple[str, torch.dtype]:
         else:
             wanted = "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise BadWeights(
-            "no CUDA device was found", "Set studio.device to auto, or install the driver."
-        )
+        raise BadWeights("no CUDA device was found", "Set studio.device to auto, or install the driver.")
     return wanted, torch.float32 if wanted == "cpu" else torch.float16
 
 
@@ -56,7 +54,8 @@ def load(entry: ModelEntry, device: str, dtype: torch.dtype) -> Any:
         raise BadWeights(f"{entry.path} cannot be used: {entry.problem}", "Choose another model.")
     if entry.kind != "checkpoint":
         raise BadWeights(
-            f"{entry.name} is not a checkpoint but a {entry.kind}", "Choose a checkpoint as the model."
+            f"{entry.name} is not a checkpoint but a {entry.kind}",
+            "Choose a checkpoint as the model.",
         )
     path = Path(entry.path)
     try:

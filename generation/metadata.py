@@ -75,9 +75,7 @@ def read(path: Path) -> ImageInfo:
         else:
             raise BadImage(f"{path} is no PNG, JPEG or WebP", "Choose another picture.")
     except (struct.error, IndexError, ValueError, zlib.error) as error:
-        raise BadImage(
-            f"{path} is damaged or cut short", "Copy it again from where it came."
-        ) from error
+        raise BadImage(f"{path} is damaged or cut short", "Copy it again from where it came.") from error
     return ImageInfo(str(path), kind, width, height, raw=texts, **_understand(texts))
 
 
@@ -143,7 +141,12 @@ def _jpeg(data: bytes) -> tuple[int, int, dict[str, str]]:
             texts.update(_exif(body[6:]))
         elif marker == 0xFE:
             texts["comment"] = body.decode("utf-8", "replace")
-        elif marker in {*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}:
+        elif marker in {
+            *range(0xC0, 0xC4),
+            *range(0xC5, 0xC8),
+            *range(0xC9, 0xCC),
+            *range(0xCD, 0xD0),
+        }:
             height, width = struct.unpack(">HH", body[1:5])
             return width, height, texts
         at += 2 + length
@@ -185,7 +188,7 @@ def _exif(data: bytes) -> dict[str, str]:
             tag, kind, size, value = struct.unpack(f"{order}HHII", entry)
             if tag == EXIF_POINTER and depth < 2:
                 directory(value, depth + 1)
-            elif tag in {USER_COMMENT, IMAGE_DESCRIPTION} and kind in {2, 7}:
+            elif tag in {USER_COMMENT, IMAGE_DESCRIPTION} and kind in {1, 2, 7}:
                 content = data[value : value + size] if size > 4 else entry[8 : 8 + size]
                 name = "parameters" if tag == USER_COMMENT else "description"
                 texts[name] = _comment(content[:LARGEST_TEXT], order)
@@ -244,7 +247,9 @@ def _understand(texts: dict[str, str]) -> dict[str, Any]:
             return _result("A1111", infotext.to_spec(parsed), parsed["params"])
         return _result("", {"prompt": parsed["prompt"]}, {})
     if "Dream" in texts:
-        return _result("InvokeAI", {"prompt": texts["Dream"].split('"')[1]} if '"' in texts["Dream"] else {}, {"Dream": texts["Dream"]})  # fmt: skip
+        quoted = texts["Dream"].split('"')
+        fields = {"prompt": quoted[1]} if len(quoted) > 1 else {}
+        return _result("InvokeAI", fields, {"Dream": texts["Dream"]})
     return {}
 
 

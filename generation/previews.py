@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def watch_clean(scheduler: Any) -> dict[str, torch.Tensor]:
     alphas = scheduler.alphas_cumprod
     kind = scheduler.config.prediction_type
 
+    # Pipelines look at the signature to know whether the scheduler takes their generator: without it an ancestral
+    # sampler draws its noise from elsewhere and no picture can be made again.
+    @wraps(original)
     def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kw: Any) -> Any:
         number = min(max(round(float(timestep)), 0), len(alphas) - 1)
         a = float(alphas[number])

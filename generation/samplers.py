@@ -55,12 +55,22 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 FIXED = frozenset({"Euler a", "DDIM", "PLMS", "LCM", "TCD"})
 
 
+# And these take no other spacing.
+UNSPACED = frozenset({"DPM++ 2S a"})
+
+
+# Schedules that leave the scheduler's own timesteps as they are.
+PLAIN = frozenset({"automatic", "uniform", "normal"})
+
+
 def _build() -> dict[str, SamplerChoice]:
     table = {}
     for base, (scheduler, arguments) in BASES.items():
         table[base] = SamplerChoice(base, scheduler, arguments, base)
         for schedule, extra in SCHEDULES.items():
             if base in FIXED and "timestep_spacing" not in extra:
+                continue
+            if base in UNSPACED and "timestep_spacing" in extra:
                 continue
             name = f"{base} {schedule}"
             table[name] = SamplerChoice(name, scheduler, {**arguments, **extra}, base, schedule)
@@ -73,7 +83,15 @@ _FOLDED = {name.lower(): name for name in TABLE}
 
 def names() -> list[str]:
     """Every name, the usual ones first."""
-    first = ["Euler", "Euler a", "DPM++ 2M", "DPM++ 2M Karras", "DPM++ 2M SDE Karras", "UniPC", "DDIM"]
+    first = [
+        "Euler",
+        "Euler a",
+        "DPM++ 2M",
+        "DPM++ 2M Karras",
+        "DPM++ 2M SDE Karras",
+        "UniPC",
+        "DDIM",
+    ]
     return [*first, *(name for name in TABLE if name not in first)]
 
 
@@ -82,9 +100,10 @@ def find(name: str, schedule: str = "") -> SamplerChoice:
 
     Raises `UnknownSampler` with the nearest name.
     """
-    wanted = name.strip()
-    if schedule and schedule.lower() not in {"automatic", "uniform"}:
-        wanted = f"{wanted} {schedule.strip()}"
+    wanted, behind = name.strip(), schedule.strip()
+    # Some tools write the schedule twice: in the name and beside it.
+    if behind and behind.lower() not in PLAIN and not wanted.lower().endswith(f" {behind.lower()}"):
+        wanted = f"{wanted} {behind}"
     if wanted.lower() not in _FOLDED:
         raise UnknownSampler(f'there is no sampler "{wanted}"', nearest(wanted, TABLE))
     return TABLE[_FOLDED[wanted.lower()]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +51,9 @@ class RenderSpec:
         for name in ("prompt", "negative", "model", "operation", "weighting"):
             if not isinstance(getattr(self, name), str):
                 raise BadSpec(f"{name} must be text, not {getattr(self, name)!r}", "Put it in quotes.")
+            # Bytes of an argument that were no UTF-8 arrive as lone surrogates, which no file can hold.
+            if any("\ud800" <= letter <= "\udfff" for letter in getattr(self, name)):
+                raise BadSpec(f"{name} holds bytes that are no text", "Type it again in UTF-8.")
         for name in ("width", "height"):
             value = getattr(self, name)
             if value is not None:
@@ -69,16 +71,15 @@ class RenderSpec:
         if self.cfg is not None:
             if isinstance(self.cfg, bool) or not isinstance(self.cfg, (int, float)):
                 raise BadSpec(f"cfg must be a number, not {self.cfg!r}", "Give 1 to 15.")
-            if not math.isfinite(self.cfg) or not 0 <= self.cfg <= 50:
-                raise BadSpec(f"cfg {self.cfg} is out of range", "Give 0 to 50; 7 is usual.")
+            # A comparison, not isfinite: it refuses NaN and infinity, and does not overflow on a huge integer.
+            if not 0 <= self.cfg <= 50:
+                raise BadSpec(f"cfg {str(self.cfg)[:20]} is out of range", "Give 0 to 50; 7 is usual.")
         if self.sampler is not None:
             if not isinstance(self.sampler, str):
                 raise BadSpec(f"sampler must be text, not {self.sampler!r}", "Give a name.")
             object.__setattr__(self, "sampler", samplers.find(self.sampler).name)
         if self.weighting not in WEIGHTINGS:
-            raise BadSpec(
-                f'there is no weighting "{self.weighting}"', f"Choose: {', '.join(WEIGHTINGS)}."
-            )
+            raise BadSpec(f'there is no weighting "{self.weighting}"', f"Choose: {', '.join(WEIGHTINGS)}.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with every field; `from_json` makes an equal spec of it."""
@@ -87,6 +88,8 @@ class RenderSpec:
     @classmethod
     def from_json(cls, mapping: Mapping[str, Any]) -> RenderSpec:
         """A spec of plain data. An unknown field is an error that names the nearest one."""
+        if not isinstance(mapping, Mapping):
+            raise BadSpec(f"a render is a table of fields, not {type(mapping).__name__}", 'Give {"prompt": "..."}.')
         names = [f.name for f in dataclasses.fields(cls)]
         for key in mapping:
             if key not in names:

@@ -42,9 +42,7 @@ def estimate(text: str) -> int:
     """Wordpieces of ``text`` without a tokenizer, on the high side: long and non-Latin words
     split.
     """
-    return sum(
-        1 + (len(piece) - 1) // (5 if piece.isascii() else 1) for piece in _PIECE.findall(text)
-    )
+    return sum(1 + (len(piece) - 1) // (5 if piece.isascii() else 1) for piece in _PIECE.findall(text))
 
 
 @lru_cache(maxsize=1)
@@ -94,6 +92,8 @@ class _Packer:
                 waiting = []
                 yield from self.divide(node, path)
                 continue
+            if not whole.search.strip():
+                continue  # an empty bullet; inside a chunk its line comes along by itself
             limit = TARGET
             if waiting and (node.label and node.children):
                 limit = _MERGE_SECTIONS
@@ -140,8 +140,8 @@ class _Packer:
         below = (*path, node.label) if node.label else path
         own = replace(node, children=())
         text = self.search(own)
-        if text.strip() and text != node.label:
-            # The bullet that introduces a long list is a chunk of its own; a bare heading is not.
+        if text.strip() and label_of(text.lstrip("# ")) != node.label:
+            # More than a heading: the label is in every chunk below, the rest would be in none.
             first = self.whole(own, path)
             if first is None:
                 yield from self.cut(own, path)
@@ -279,9 +279,7 @@ def _glued(parts: Sequence[tuple[int, str]]) -> str:
     return text
 
 
-def chunk(
-    parsed: Parsed, *, count: Count | None = None, check: Callable[[], None] = lambda: None
-) -> list[Chunk]:
+def chunk(parsed: Parsed, *, count: Count | None = None, check: Callable[[], None] = lambda: None) -> list[Chunk]:
     """The chunks of a document in order. ``count`` counts wordpieces (default: the bundled
     model's).
     """
@@ -327,7 +325,6 @@ def _shortened(parts: Sequence[str], count: Count) -> str:
         if count(short) <= _HEADING_LIMIT:
             break
         short = " > ".join(
-            part if len(part) <= length else f"{part[: length - 1].rstrip()}…"
-            for part in short.split(" > ")
+            part if len(part) <= length else f"{part[: length - 1].rstrip()}…" for part in short.split(" > ")
         )
     return short

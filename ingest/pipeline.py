@@ -93,13 +93,8 @@ class _Run:
         self.pending = 0
 
     def all(self) -> list[Outcome]:
-        outcomes = [
-            Outcome(_text(path), "skipped", reason, 0) for path, reason in self.found.passed.items()
-        ]
-        outcomes += [
-            Outcome(_text(path), "failed", reason, 0)
-            for path, reason in self.found.unreadable.items()
-        ]
+        outcomes = [Outcome(_text(path), "skipped", reason, 0) for path, reason in self.found.passed.items()]
+        outcomes += [Outcome(_text(path), "failed", reason, 0) for path, reason in self.found.unreadable.items()]
         for path in self.found.files:
             self.check()
             outcomes.append(self.one(path))
@@ -196,9 +191,7 @@ class _Run:
         status = "unchanged" if row.status == "indexed" else row.status
         return Outcome(path, status, row.reason, row.chunks)
 
-    def refused(
-        self, path: str, digest: str, state: os.stat_result, kind: str, error: Exception
-    ) -> Outcome:
+    def refused(self, path: str, digest: str, state: os.stat_result, kind: str, error: Exception) -> Outcome:
         """The status of a file that could not be read, kept so as not to try again in vain."""
         status = "failed"
         if isinstance(error, UnreadableError):

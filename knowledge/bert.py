@@ -43,9 +43,7 @@ def can_read(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     kinds = [str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules]
-    modes = {
-        name for name, on in pooling.items() if name.startswith("pooling_mode_") and on is True
-    }
+    modes = {name for name, on in pooling.items() if name.startswith("pooling_mode_") and on is True}
     return (
         config.get("model_type") == "bert"
         and config.get("hidden_act", "gelu") == "gelu"
@@ -151,14 +149,10 @@ class BertEncoder:
         attended = self._linear(attended, f"{name}.attention.output.dense")
         hidden = self._norm(hidden + attended, f"{name}.attention.output.LayerNorm")
         inner = F.gelu(self._linear(hidden, f"{name}.intermediate.dense"))
-        return self._norm(
-            hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm"
-        )
+        return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 
     def _linear(self, x: torch.Tensor, name: str) -> torch.Tensor:
         return F.linear(x, self._w[f"{name}.weight"], self._w[f"{name}.bias"])
 
     def _norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return F.layer_norm(
-            x, x.shape[-1:], self._w[f"{name}.weight"], self._w[f"{name}.bias"], self._epsilon
-        )
+        return F.layer_norm(x, x.shape[-1:], self._w[f"{name}.weight"], self._w[f"{name}.bias"], self._epsilon)

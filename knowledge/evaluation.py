@@ -68,11 +68,12 @@ def evaluate(
         asked = [(name, text) for name, text in queries.items() if judged.get(name)]
         for number, (name, text) in enumerate(asked, 1):
             check()
-            for way, ranking in rank_documents(library, text).items():
-                rankings[way][name] = ranking
             started = time.perf_counter()
-            library.search(text, k)
+            found = library.explain(text)
+            library.passages(found, k)
             times.append(1000 * (time.perf_counter() - started))
+            for way, ranking in rank_documents(library, found).items():
+                rankings[way][name] = ranking
             if number % 50 == 0:
                 report(_progress("queries", number, len(asked)))
     return {
@@ -89,9 +90,9 @@ def evaluate(
     }
 
 
-def rank_documents(library: Library, query: str) -> dict[str, list[str]]:
+def rank_documents(library: Library, found: search.Found) -> dict[str, list[str]]:
     """Paths of documents, best first, by each way of searching."""
-    hits = library.explain(query).hits
+    hits = found.hits
     paths = library.paths_of([hit.chunk_id for hit in hits])
 
     def ordered(chosen: Sequence[search.Hit]) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from knowledge import sentences
 from knowledge.embedders import Embedder
-from knowledge.language import terms, words
+from knowledge.language import VAGUE_TERMS, terms, words
 from knowledge.records import Evidence, Passage, Quote
 from knowledge.search import Found
 from knowledge.store import Store
@@ -37,16 +37,32 @@ _WORTH = 0.62  # a quote is shown with this share of the best one's score
 # Sentence score = cosine + this much of the covered share of the question's words + of the
 # passage's own score.
 _COVERAGE_WEIGHT = 0.35
+_UNREAD_COVERAGE_WEIGHT = 1.0  # where the embedder does not read the question's language
 _PASSAGE_WEIGHT = 0.40
 _CONTEXT_SHARE = 0.5  # a word in the heading counts this much of one in the sentence
 _REPEATS = 0.92  # cosine of two quotes that say the same
 
+_VAGUE_WEIGHT = 0.3  # of a word of asking ("work", "mean"), beside one of a subject
+
 THRESHOLD = 0.5
+# Logistic regression over 2,900 questions to 9 collections of 10 to 300 documents of XQuAD and
+# PubMedQA: their own questions against those of left-out documents of the same set, of the other
+# sets (Cranfield too) and of general knowledge. all-MiniLM-L6-v2; another embedder's cosines spread
+# otherwise and want a fit of their own. As built, 94.5 % of the answerable questions are answered
+# (88 % of those to 10 documents) and 1.4 % of the others: none of another set's, 4 % of the same
+# set's; the quotes hold the gold answer of 93 % of XQuAD's English questions. For questions in a
+# language the embedder does not read (fitted on Russian XQuAD) its cosines count less.
 CALIBRATION: Mapping[str, float] = {
-    "bias": -9.0,
-    "dense": 8.0,
-    "sentence": 6.0,
-    "coverage": 5.0,
+    "bias": -11.1,
+    "dense": 5.3,
+    "sentence": 9.1,
+    "coverage": 7.8,
+}
+UNREAD_CALIBRATION: Mapping[str, float] = {
+    "bias": -9.5,
+    "dense": 1.1,
+    "sentence": 7.2,
+    "coverage": 11.4,
 }
 
 
@@ -68,14 +84,23 @@ def gather(store: Store, embedder: Embedder, found: Found, passages: Sequence[Pa
         return Evidence(found.query, (), (), 0.0, True, {"reason": "nothing was found"})
     weights = word_weights(store, found.stems)
     candidates = _candidates(passages)
-    ranked = rank(candidates, embedder, found.vector, passages, weights)
+    question = found.vector
+    if len(question) != embedder.dimension:  # searched by words alone: nothing is embedded yet
+        question = embedder.encode([found.query])[0]
+    reads = embedder.reads(found.query)
+    ranked = rank(
+        candidates,
+        embedder,
+        question,
+        passages,
+        weights,
+        coverage_weight=_COVERAGE_WEIGHT if reads else _UNREAD_COVERAGE_WEIGHT,
+    )
     signals = measure(found, passages, ranked, weights)
-    score = answerable(signals)
+    score = answerable(signals, CALIBRATION if reads else UNREAD_CALIBRATION)
     refused = score < THRESHOLD
     quotes = () if refused else choose(ranked, passages)
-    return Evidence(
-        found.query, quotes, tuple(passages), round(score, 4), refused or not quotes, signals
-    )
+    return Evidence(found.query, quotes, tuple(passages), round(score, 4), refused or not quotes, signals)
 
 
 def word_weights(store: Store, stems: Sequence[str]) -> dict[str, float]:
@@ -85,7 +110,7 @@ def word_weights(store: Store, stems: Sequence[str]) -> dict[str, float]:
     total = store.chunk_count()
     frequencies = store.document_frequencies(stems)
     raw = {
-        stem: math.log(1 + (total - count + 0.5) / (count + 0.5))
+        stem: math.log(1 + (total - count + 0.5) / (count + 0.5)) * (_VAGUE_WEIGHT if stem in VAGUE_TERMS else 1)
         for stem, count in frequencies.items()
     }
     whole = sum(raw.values()) or 1.0
@@ -97,9 +122,7 @@ def _candidates(passages: Sequence[Passage]) -> list[Candidate]:
     found: list[Candidate] = []
     for number, passage in enumerate(passages[:_READ_PASSAGES]):
         spans = sentences.split(passage.text)
-        above: list[
-            tuple[int, str]
-        ] = []  # (indent, text) of the items and headings a sentence stands under
+        above: list[tuple[int, str]] = []  # (indent, text) of what a sentence stands under
         for position, span in enumerate(spans):
             text = passage.text[span.start : span.end]
             if span.kind == "property":
@@ -152,6 +175,8 @@ def rank(
     question: Vector,
     passages: Sequence[Passage],
     weights: Mapping[str, float],
+    *,
+    coverage_weight: float = _COVERAGE_WEIGHT,
 ) -> list[Ranked]:
     """Candidates scored, best first; only the _MAX_SENTENCES that share most words are read by the
     model.
@@ -164,7 +189,7 @@ def rank(
         covered = own + _CONTEXT_SHARE * (context - own)
         prior = passages[candidate.passage].score / best
         scored.append((candidate, covered, prior))
-    scored.sort(key=lambda item: -(_COVERAGE_WEIGHT * item[1] + _PASSAGE_WEIGHT * item[2]))
+    scored.sort(key=lambda item: -(coverage_weight * item[1] + _PASSAGE_WEIGHT * item[2]))
     scored = scored[:_MAX_SENTENCES]
     if not scored:
         return []
@@ -173,14 +198,12 @@ def rank(
     ranked = [
         Ranked(
             candidate,
-            float(cosine) + _COVERAGE_WEIGHT * covered + _PASSAGE_WEIGHT * prior,
+            float(cosine) + coverage_weight * covered + _PASSAGE_WEIGHT * prior,
             float(cosine),
             covered,
             vector,
         )
-        for (candidate, covered, prior), cosine, vector in zip(
-            scored, cosines, vectors, strict=True
-        )
+        for (candidate, covered, prior), cosine, vector in zip(scored, cosines, vectors, strict=True)
     ]
     return sorted(ranked, key=lambda item: -item.score)
 
@@ -210,11 +233,9 @@ def measure(
     }
 
 
-def answerable(signals: Mapping[str, float]) -> float:
+def answerable(signals: Mapping[str, float], calibration: Mapping[str, float] = CALIBRATION) -> float:
     """The probability that the collection answers the question."""
-    total = CALIBRATION["bias"] + sum(
-        weight * signals[name] for name, weight in CALIBRATION.items() if name != "bias"
-    )
+    total = calibration["bias"] + sum(weight * signals[name] for name, weight in calibration.items() if name != "bias")
     return 1 / (1 + math.exp(-total))
 
 

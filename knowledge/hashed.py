@@ -25,9 +25,7 @@ class HashedWords:
         self.dimension = dimension
         self.max_tokens = 1_000_000
 
-    def encode(
-        self, texts: Sequence[str], *, check: Callable[[], None] | None = None
-    ) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], *, check: Callable[[], None] | None = None) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             if check is not None:

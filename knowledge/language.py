@@ -49,9 +49,9 @@ _STOP_RUSSIAN = _words(
     до его ее если есть еще же за здесь и из или им их к каждый как какая какие каким какими каких
     какого какой какую ко когда кого кому которая которой которую которые который которых кто куда
     ли либо мне может можно мой мы на над надо нам нас не него нее нет ни них но ну о об один он
-    она они оно от откуда очень по под почему при про с сам свой себя сколько со такой там те тем
-    то того тоже той только том ты у уже чего чей чем что чтобы чье чья эта эти это этого этой
-    этом этот я
+    она они оно от откуда очень по под почему при про с сам свой себя сколько со такая такие такое
+    такой там те тем то того тоже той только том ты у уже чего чей чем что чтобы чье чья эта эти
+    это этого этой этом этот я
     """
 )
 
@@ -94,8 +94,20 @@ def terms(text: str) -> list[str]:
     return [stem(word) for word in words(text)]
 
 
-STOP_TERMS = frozenset(stem(fold(word)) for word in (*_STOP_ENGLISH, *_STOP_RUSSIAN))
 STOP_WORDS = frozenset(fold(word) for word in (*_STOP_ENGLISH, *_STOP_RUSSIAN))
+
+# Words of asking rather than of a subject; they count little where a question is compared.
+VAGUE_TERMS = frozenset(
+    stem(word)
+    for word in _words(
+        """
+        work use used need call mean mention explain describe show say said know make give take
+        happen example many much different difference kind type thing way name
+        нужен нужна нужно нужны делает делать работает работать значит означает называется зачем
+        использовать используется применяется отличается отличие пример разница объясни расскажи
+        """
+    )
+)
 
 
 def content_terms(text: str) -> list[str]:

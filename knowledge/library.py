@@ -26,6 +26,7 @@ from knowledge.errors import (
     nearest,
 )
 from knowledge.records import Chunk, Document, DocumentRow, Evidence, Passage
+from knowledge.search import Found
 from knowledge.store import Store
 from knowledge.vectors import VectorIndex
 
@@ -145,9 +146,7 @@ class Library:
     def chunks(self, path: str) -> list[Chunk]:
         """The chunks of a document in order; raises DocumentNotFoundError."""
         if self._store.document(path) is None:
-            raise DocumentNotFoundError(
-                f"The library holds no document {path}", nearest(path, self._store.manifest())
-            )
+            raise DocumentNotFoundError(f"The library holds no document {path}", nearest(path, self._store.manifest()))
         return self._store.chunks(path)
 
     def put(
@@ -187,8 +186,7 @@ class Library:
             embedder = self._checked_embedder()
             vectors = embedder.encode([text for _, text in batch], check=check)
             self._store.add_vectors(
-                (chunk, vector.astype(np.float32).tobytes())
-                for (chunk, _), vector in zip(batch, vectors, strict=True)
+                (chunk, vector.astype(np.float32).tobytes()) for (chunk, _), vector in zip(batch, vectors, strict=True)
             )
             done += len(batch)
             if report is not None:
@@ -231,7 +229,7 @@ class Library:
 
     # Questions
 
-    def explain(self, query: str) -> search.Found:
+    def explain(self, query: str) -> Found:
         """Every chunk that a search for ``query`` considers, with its signals, best first."""
         if (index := self._open_index()) is None:  # nothing was ever embedded: full text alone
             return search.find(self._store, None, query, np.zeros(1, dtype=np.float32))
@@ -241,9 +239,7 @@ class Library:
             index,
             query,
             embedder.encode([query])[0],
-            dense_weight=(
-                search.DENSE_WEIGHT if embedder.reads(query) else search.UNREAD_DENSE_WEIGHT
-            ),
+            dense_weight=(search.DENSE_WEIGHT if embedder.reads(query) else search.UNREAD_DENSE_WEIGHT),
         )
 
     def paths_of(self, chunk_ids: Sequence[int]) -> dict[int, str]:
@@ -252,14 +248,16 @@ class Library:
 
     def search(self, query: str, k: int = 8) -> list[Passage]:
         """The ``k`` best passages, best first; raises QueryError, EmbedderError."""
-        return search.passages(self._store, self.explain(query), k)
+        return self.passages(self.explain(query), k)
+
+    def passages(self, found: Found, k: int = 8) -> list[Passage]:
+        """The best ``k`` of what ``explain`` found, copies of a better one left out."""
+        return search.passages(self._store, found, k)
 
     def evidence(self, question: str, k: int = 8) -> Evidence:
         """Verbatim quotes that answer ``question``, or a refusal with the nearest passages."""
         found = self.explain(question)
-        return evidence.gather(
-            self._store, self.embedder, found, search.passages(self._store, found, k)
-        )
+        return evidence.gather(self._store, self.embedder, found, self.passages(found, k))
 
     # The whole
 
@@ -289,9 +287,7 @@ class Library:
         if (integrity := self._store.check_integrity()) != "ok":
             problems.append(f"The store is damaged: {integrity}")
         if counts["pending"]:
-            problems.append(
-                f"{counts['pending']} chunks wait for a vector; ingest again embeds them"
-            )
+            problems.append(f"{counts['pending']} chunks wait for a vector; ingest again embeds them")
         index = self._open_index()
         held = None if index is None else index.count()
         if index is not None and index.problem and counts["vectors"]:

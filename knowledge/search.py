@@ -16,8 +16,7 @@ below a cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +59,6 @@ class Found:
     vector: Vector
     hits: tuple[Hit, ...]
     index: str
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def fuse(
@@ -116,10 +114,7 @@ def find(
     dense, used = ([], "none") if index is None else index.search(vector, depth)
     seen = {chunk for chunk, _ in dense}
     blobs = store.vectors_of([chunk for chunk, _ in bm25 if chunk not in seen])
-    cosines = {
-        chunk: float(np.frombuffer(blob, dtype=np.float32) @ vector)
-        for chunk, blob in blobs.items()
-    }
+    cosines = {chunk: float(np.frombuffer(blob, dtype=np.float32) @ vector) for chunk, blob in blobs.items()}
     hits = fuse(bm25, dense, cosines, dense_weight=dense_weight)
     return Found(query, tuple(stems), vector, tuple(hits), used)
 

@@ -29,12 +29,8 @@ _MARK = re.compile(
 )
 _PROPERTY = re.compile(r"\s*[^\s:]+::(?:\s|$)")
 _FENCE = re.compile(r"\s*(?:[-*+]\s+)?(?:```|~~~)")
-_ADDRESS = re.compile(
-    r"\]\([^()\s]*\)|<?\b(?:https?://|www\.)[^\s<>()\[\]]*>?|!\[[^\]]*\]\([^)]*\)"
-)
-_EMPHASIS = re.compile(
-    r"(?<!\w)[*_`~]{1,3}(?=\w)|(?<=[\w.,:;!?)])[*_`~]{1,3}(?!\w)|\[\[|\]\]|(?<!\w)\["
-)
+_ADDRESS = re.compile(r"\]\([^()\s]*\)|<?\b(?:https?://|www\.)[^\s<>()\[\]]*>?|!\[[^\]]*\]\([^)]*\)")
+_EMPHASIS = re.compile(r"(?<!\w)[*_`~]{1,3}(?=\w)|(?<=[\w.,:;!?)])[*_`~]{1,3}(?!\w)|\[\[|\]\]|(?<!\w)\[")
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,7 @@ class Store:
         self.path = folder / FILE_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                self.path, timeout=10, isolation_level=None, check_same_thread=False
-            )
+            self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
@@ -183,10 +181,7 @@ class Store:
         return {path: (sha256, mtime_ns, size) for path, sha256, mtime_ns, size in rows}
 
     def documents(self) -> list[DocumentRow]:
-        return [
-            _document_row(row)
-            for row in self._db.execute(f"SELECT {_ROW} FROM documents ORDER BY path")
-        ]
+        return [_document_row(row) for row in self._db.execute(f"SELECT {_ROW} FROM documents ORDER BY path")]
 
     def document(self, path: str) -> DocumentRow | None:
         row = self._db.execute(f"SELECT {_ROW} FROM documents WHERE path = ?", (path,)).fetchone()
@@ -233,12 +228,9 @@ class Store:
             return [self._put_chunk(db, cursor.lastrowid, chunk, kept) for chunk in chunks]
 
     @staticmethod
-    def _put_chunk(
-        db: sqlite3.Connection, document: int | None, chunk: Chunk, kept: dict[str, bytes]
-    ) -> int:
+    def _put_chunk(db: sqlite3.Connection, document: int | None, chunk: Chunk, kept: dict[str, bytes]) -> int:
         cursor = db.execute(
-            f"INSERT INTO chunks (document, ordinal, {_CHUNK})"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO chunks (document, ordinal, {_CHUNK}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 document,
                 chunk.ordinal,
@@ -329,8 +321,7 @@ class Store:
         if not query:
             return []
         rows = self._db.execute(
-            f"SELECT rowid, {_BM25} FROM chunk_terms WHERE chunk_terms MATCH ?"
-            f" ORDER BY {_BM25} LIMIT ?",
+            f"SELECT rowid, {_BM25} FROM chunk_terms WHERE chunk_terms MATCH ? ORDER BY {_BM25} LIMIT ?",
             (query, limit),
         )
         return [(row[0], -row[1]) for row in rows]
@@ -339,9 +330,7 @@ class Store:
         """In how many chunks each stem occurs."""
         found: dict[str, int] = {}
         for stem in stems:
-            row = self._db.execute(
-                "SELECT doc FROM chunk_vocabulary WHERE term = ?", (stem,)
-            ).fetchone()
+            row = self._db.execute("SELECT doc FROM chunk_vocabulary WHERE term = ?", (stem,)).fetchone()
             found[stem] = int(row[0]) if row else 0
         return found
 
@@ -350,8 +339,7 @@ class Store:
     def pending(self, limit: int) -> list[tuple[int, str]]:
         """(chunk id, text to embed) of chunks that have no vector yet."""
         rows = self._db.execute(
-            f"SELECT id, {_CHUNK} FROM chunks WHERE id NOT IN (SELECT chunk FROM vectors)"
-            " ORDER BY id LIMIT ?",
+            f"SELECT id, {_CHUNK} FROM chunks WHERE id NOT IN (SELECT chunk FROM vectors) ORDER BY id LIMIT ?",
             (limit,),
         )
         return [(row[0], _chunk(0, row[1:]).embedded) for row in rows]
@@ -360,8 +348,7 @@ class Store:
         """Vectors for chunks; one whose chunk has gone meanwhile is left out."""
         with self._write() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO vectors (chunk, vector)"
-                " SELECT id, ? FROM chunks WHERE id = ?",
+                "INSERT OR REPLACE INTO vectors (chunk, vector) SELECT id, ? FROM chunks WHERE id = ?",
                 ((blob, chunk) for chunk, blob in vectors),
             )
 
@@ -372,9 +359,7 @@ class Store:
         found: dict[int, bytes] = {}
         for some in _batches(ids):
             found.update(
-                self._db.execute(
-                    f"SELECT chunk, vector FROM vectors WHERE chunk IN ({_marks(some)})", some
-                ).fetchall()
+                self._db.execute(f"SELECT chunk, vector FROM vectors WHERE chunk IN ({_marks(some)})", some).fetchall()
             )
         return found
 

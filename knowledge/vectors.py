@@ -184,9 +184,7 @@ class VectorIndex:
         try:
             if not (held := self._collection.count()):
                 return [], "chroma"
-            found = self._collection.query(
-                query_embeddings=[vector], n_results=min(limit, held), include=["distances"]
-            )
+            found = self._collection.query(query_embeddings=[vector], n_results=min(limit, held), include=["distances"])
         except Exception as error:  # e.g. the HNSW "contiguous 2D array" error of chroma#2620
             self.problem = f"Chroma failed on a query: {_line(error)}"
             self._collection = None
@@ -215,9 +213,7 @@ class VectorIndex:
 
 
 def _client(folder: Path) -> Any:
-    return chromadb.PersistentClient(
-        path=str(folder), settings=Settings(anonymized_telemetry=False)
-    )
+    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
 
 
 def _line(error: Exception) -> str:

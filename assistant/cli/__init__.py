@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def build() -> Parser:
     """The parser of every command in the table."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS,
                         help="print the result as JSON")  # fmt: skip
     common.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS,
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
 
         return start(paths, getattr(options, "home", None))
     if not command.light:
-        _quiet()
+        quiet()
     settings = Settings(paths.settings)
     run = _resolve(command.run)
     result, status = run(options, paths.make(), settings)
@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     return int(status)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Libraries speak through warnings, logs and bars; a person asked for none of it."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)

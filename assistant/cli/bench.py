@@ -88,7 +88,11 @@ def _prompts(row: Callable[..., None]) -> None:
     tokenizer = ClipTokenizer.load()
     prompt = "a (blue alien:1.2), [soft|hard] light, highly detailed, " * 40
     chunk(prompt, tokenizer)
-    row("parse and chunk a 2,200-character prompt", _seconds(lambda: chunk(prompt, tokenizer), 9), "s")
+    row(
+        "parse and chunk a 2,200-character prompt",
+        _seconds(lambda: chunk(prompt, tokenizer), 9),
+        "s",
+    )
 
 
 def _library(row: Callable[..., None], paths: Paths, settings: Settings) -> None:

@@ -33,9 +33,7 @@ def _do(kind: str, spec: dict[str, Any], paths: Paths, settings: Settings) -> di
         queue.start(number)
     progress = Progress(sys.stderr)
     try:
-        result: dict[str, Any] = handler(
-            Workshop(paths, settings), spec, report=progress.report, check=lambda: None
-        )
+        result: dict[str, Any] = handler(Workshop(paths, settings), spec, report=progress.report, check=lambda: None)
     except BaseException as error:
         if number is not None:
             stopped = isinstance(error, (KeyboardInterrupt, Cancelled))
@@ -94,9 +92,7 @@ def chat(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
             continue
         progress = Progress(sys.stderr)
         try:
-            result = handlers.ask(
-                shop, {"question": question}, report=progress.report, check=lambda: None
-            )
+            result = handlers.ask(shop, {"question": question}, report=progress.report, check=lambda: None)
         finally:
             progress.close()
         as_json = getattr(options, "json", False)
@@ -185,7 +181,11 @@ def jobs(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
     queue.mark_interrupted()
     if options.again is not None:
         job = queue.get(options.again)
-        return {"job": job.id, "kind": job.kind, "result": _do(job.kind, job.spec, paths, settings)}, 0
+        return {
+            "job": job.id,
+            "kind": job.kind,
+            "result": _do(job.kind, job.spec, paths, settings),
+        }, 0
     return {"jobs": [job.to_json() for job in queue.list(options.n)]}, 0
 
 

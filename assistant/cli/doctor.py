@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def examine(paths: Paths, settings: Settings) -> dict[str, Any]:
     """{"checks": [{"what", "state": ok|missing|broken, "detail", "hint"}], "version"}."""
     checks = [
         _check("atelier", lambda: f"{__version__}, Python {platform.python_version()}"),
-        *(_check(name, lambda name=name: importlib.metadata.version(name)) for name in PACKAGES),
+        *(_check(name, partial(importlib.metadata.version, name)) for name in PACKAGES),
         _check("language model", lambda: _language_model(settings)),
         _check("embedder", lambda: _embedder(settings)),
         _check("checkpoint", lambda: _checkpoint(paths, settings)),
@@ -82,12 +83,11 @@ def _device() -> str:
 
 
 def _library(paths: Paths, settings: Settings) -> str:
-    from knowledge.embedders import load_embedder
     from knowledge.library import Library
 
     if not paths.library.exists():
         return "empty; `atelier ingest PATH` adds notes"
-    with Library(paths.library, embedder=load_embedder(settings["library.embedder"])) as library:
+    with Library(paths.library, embedder=settings["library.embedder"]) as library:
         health = library.health()
     return ", ".join(f"{name} {value}" for name, value in health.items())
 

@@ -7,7 +7,7 @@ import textwrap
 from datetime import datetime
 from typing import Any
 
-from assistant.cli.progress import eta
+from assistant.pace import eta
 
 
 def _width() -> int:
@@ -23,9 +23,7 @@ def _place(item: dict[str, Any]) -> str:
 def _wrap(text: str, indent: str = "  ") -> str:
     lines = []
     for paragraph in text.splitlines():
-        lines += textwrap.wrap(
-            paragraph, _width(), initial_indent=indent, subsequent_indent=indent
-        ) or [""]
+        lines += textwrap.wrap(paragraph, _width(), initial_indent=indent, subsequent_indent=indent) or [""]
     return "\n".join(lines)
 
 
@@ -40,9 +38,7 @@ def ingest(result: dict[str, Any]) -> str:
         counts[document["status"]] = counts.get(document["status"], 0) + 1
         if document["status"] != "unchanged":
             reason = f"  ({document['reason']})" if document["reason"] else ""
-            lines.append(
-                f"{document['status']:<9} {document['chunks']:>4} chunks  {document['path']}{reason}"
-            )
+            lines.append(f"{document['status']:<9} {document['chunks']:>4} chunks  {document['path']}{reason}")
     summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
     lines.append(f"{summary or 'nothing to read'} in {result['seconds']:.1f} s")
     return "\n".join(lines)
@@ -84,10 +80,7 @@ def _warning(warning: Any) -> str:
 
 
 def prompt_chunks(result: dict[str, Any]) -> str:
-    lines = [
-        f"chunk {n}: {chunk['tokens']:>2}/75  {chunk['text']}"
-        for n, chunk in enumerate(result["chunks"], 1)
-    ]
+    lines = [f"chunk {n}: {chunk['tokens']:>2}/75  {chunk['text']}" for n, chunk in enumerate(result["chunks"], 1)]
     return "\n".join([*lines, f"{result['tokens']} tokens"])
 
 

@@ -37,7 +37,14 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "ingest",
         "Read files and folders of notes into the library",
-        (_a("paths", nargs="*", metavar="PATH", help="files or folders; none: the collections again"),),
+        (
+            _a(
+                "paths",
+                nargs="*",
+                metavar="PATH",
+                help="files or folders; none: the collections again",
+            ),
+        ),
         RUN + "ingest",
         SHOW + "ingest",
     ),
@@ -81,7 +88,12 @@ COMMANDS: tuple[Command, ...] = (
         "Expand an idea into a prompt, informed by the library",
         (
             _a("idea", metavar="IDEA"),
-            _a("--strength", type=float, default=0.7, help="0 adds nothing, 1 fills every slot (0.7)"),
+            _a(
+                "--strength",
+                type=float,
+                default=0.7,
+                help="0 adds nothing, 1 fills every slot (0.7)",
+            ),
             _a("--chunks", type=int, default=1, help="budget in chunks of 75 tokens (1)"),
             _a("--seed", type=int, default=0),
             _a("--no-notes", action="store_true", help="do not look into the library"),
@@ -94,7 +106,12 @@ COMMANDS: tuple[Command, ...] = (
         "Render a prompt to a picture",
         (
             _a("prompt", metavar="PROMPT", nargs="?", help="the prompt; may come from --again"),
-            _a("-o", "--output", metavar="FILE", help="PNG to write; none: a new name in the pictures folder"),
+            _a(
+                "-o",
+                "--output",
+                metavar="FILE",
+                help="PNG to write; none: a new name in the pictures folder",
+            ),
             _a("--negative", metavar="TEXT"),
             _a("--steps", type=int),
             _a("--seed", type=int, help="-1 draws one (the default)"),
@@ -118,20 +135,34 @@ COMMANDS: tuple[Command, ...] = (
         SHOW + "image_info",
         light=True,
     ),
-    Command("models list", "List checkpoints and other weights", (), RUN + "models_list",
-            SHOW + "models_list", light=True),  # fmt: skip
+    Command(
+        "models list",
+        "List checkpoints and other weights",
+        (),
+        RUN + "models_list",
+        SHOW + "models_list",
+        light=True,
+    ),
     Command(
         "jobs",
         "List jobs, or run one again",
-        (_a("--again", type=int, metavar="ID", help="run job ID once more"),
-         _a("-n", type=int, default=20, help="how many (20)")),  # fmt: skip
+        (
+            _a("--again", type=int, metavar="ID", help="run job ID once more"),
+            _a("-n", type=int, default=20, help="how many (20)"),
+        ),
         RUN + "jobs",
         SHOW + "jobs",
     ),
     Command(
         "doctor",
         "Check the installation and the library",
-        (_a("--rebuild", action="store_true", help="make the library's index again from its store"),),
+        (
+            _a(
+                "--rebuild",
+                action="store_true",
+                help="make the library's index again from its store",
+            ),
+        ),
         RUN + "doctor",
         SHOW + "doctor",
     ),

@@ -14,11 +14,12 @@ from typing import Any
 
 from assistant.answering import answer
 from assistant.drafting import expand as expand_idea
-from assistant.errors import AssistantError, LibraryBusy
+from assistant.errors import AssistantError
 from assistant.jobs.workshop import Workshop
 from assistant.memory import remember_render
 from generation.specs import RenderSpec
 from ingest.pipeline import ingest as read_in
+from knowledge.errors import LibraryBusyError
 from knowledge.records import Passage
 
 Report = Callable[[dict[str, Any]], None]
@@ -29,19 +30,10 @@ def ingest(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
     """{"paths": [...]} -> {"documents": [{"path", "status", "reason", "chunks"}], "seconds"}."""
     started = time.monotonic()
     paths = [Path(path).expanduser() for path in spec["paths"]]
-    with shop.lock():
-        outcomes = read_in(
-            paths,
-            shop.library,
-            report=report,
-            check=check,
-            exclude=tuple(shop.settings["library.exclude"]),
-        )
+    exclude = tuple(shop.settings["library.exclude"])
+    outcomes = read_in(paths, shop.library, report=report, check=check, exclude=exclude)
     return {
-        "documents": [
-            {"path": o.path, "status": o.status, "reason": o.reason, "chunks": o.chunks}
-            for o in outcomes
-        ],
+        "documents": [{"path": o.path, "status": o.status, "reason": o.reason, "chunks": o.chunks} for o in outcomes],
         "seconds": round(time.monotonic() - started, 3),
     }
 
@@ -67,9 +59,8 @@ def _read_new_renders(shop: Workshop, check: Check) -> None:
     if not notes:
         return
     try:
-        with shop.lock():
-            read_in(notes, shop.library, report=lambda event: None, check=check)
-    except LibraryBusy:
+        read_in(notes, shop.library, report=lambda event: None, check=check)
+    except LibraryBusyError:
         return
 
 
@@ -142,7 +133,7 @@ def render(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
         output = _free_name(shop.output_folder(), wanted.prompt)
     preview = shop.paths.previews / f"{spec.get('preview', 'render')}.png"
     result = shop.engine.render(wanted, output, preview=preview, report=report, check=check)
-    shown = {
+    shown: dict[str, Any] = {
         "path": str(result.path),
         "seed": result.seed,
         "seconds": round(result.seconds, 3),
@@ -167,9 +158,7 @@ def _free_name(folder: Path, prompt: str) -> Path:
     return path
 
 
-def documents(
-    shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
-) -> dict[str, Any]:
+def documents(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
     """{} -> {"documents": [...], "health": {...}}."""
     return {
         "documents": [row.to_json() for row in shop.library.documents()],
@@ -177,12 +166,9 @@ def documents(
     }
 
 
-def rebuild(
-    shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
-) -> dict[str, Any]:
+def rebuild(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
     """Make the index again from the store; {} -> the library's health."""
-    with shop.lock():
-        shop.library.rebuild(report=report, check=check)
+    shop.library.rebuild(report=report, check=check)
     return {"health": shop.library.health()}
 
 

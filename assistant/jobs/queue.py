@@ -96,9 +96,7 @@ class Queue:
                 (time.time(), os.getpid(), number),
             )
 
-    def finish(
-        self, number: int, state: str, *, result: dict[str, Any] | None = None, message: str = ""
-    ) -> None:
+    def finish(self, number: int, state: str, *, result: dict[str, Any] | None = None, message: str = "") -> None:
         """Close the job with one of the final states; a job that is closed stays as it is."""
         with self._open() as database:
             database.execute(
@@ -123,17 +121,13 @@ class Queue:
     def list(self, limit: int = 200) -> list[Job]:
         """The newest first."""
         with self._open() as database:
-            rows = database.execute(
-                "SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,)
-            ).fetchall()
+            rows = database.execute("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [_job(row) for row in rows]
 
     def waiting(self) -> int:
         """How many are queued or running."""
         with self._open() as database:
-            row = database.execute(
-                "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
-            ).fetchone()
+            row = database.execute("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()
         return int(row[0])
 
     def mark_interrupted(self) -> int:

@@ -19,9 +19,7 @@ from assistant.paths import Paths
 class Runner:
     """All lanes of one program. `receive(number, event)` is called on the lanes' threads."""
 
-    def __init__(
-        self, paths: Paths, home: str | None, receive: Callable[[int, dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, paths: Paths, home: str | None, receive: Callable[[int, dict[str, Any]], None]) -> None:
         self.queue = Queue(paths.jobs)
         self.interrupted = self.queue.mark_interrupted()
         self._numbers = itertools.count(-1, -1)

@@ -58,7 +58,7 @@ class Worker:
             self._events.write(json.dumps({"id": self._current, **event}, ensure_ascii=False) + "\n")
         except BrokenPipeError:
             # The screen is gone; the job in hand still finishes and its row says so.
-            self._events = Path(os.devnull).open("w", encoding="utf-8")
+            self._events = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def check(self) -> None:
         now = time.monotonic()

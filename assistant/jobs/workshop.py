@@ -9,9 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from assistant.errors import AssistantError, LibraryBusy
+from assistant.errors import AssistantError
 from assistant.llm import LanguageModel, load
 from assistant.paths import Paths
 from assistant.settings import Settings
@@ -20,8 +18,6 @@ from generation.catalogue import Catalogue
 if TYPE_CHECKING:
     from generation.engine import Engine
     from knowledge.library import Library
-
-LOCK_PATIENCE = 2.0  # seconds
 
 
 class Workshop:
@@ -46,26 +42,9 @@ class Workshop:
 
     @cached_property
     def library(self) -> Library:
-        from knowledge.embedders import load_embedder
         from knowledge.library import Library
 
-        return Library(
-            self.paths.library,
-            embedder=load_embedder(self.settings["library.embedder"]),
-            writable=True,
-        )
-
-    def lock(self) -> FileLock:
-        """The one writer's lock, taken. Raises `LibraryBusy` while another process holds it."""
-        self.paths.library.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.paths.library / "writer.lock")
-        try:
-            lock.acquire(timeout=LOCK_PATIENCE)
-        except Timeout as error:
-            raise LibraryBusy(
-                "another Atelier is writing to this library", "Wait until its ingest has ended."
-            ) from error
-        return lock
+        return Library(self.paths.library, embedder=self.settings["library.embedder"], writable=True)
 
     @cached_property
     def catalogue(self) -> Catalogue:

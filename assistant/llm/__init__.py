@@ -14,6 +14,9 @@ BACKENDS: dict[str, str] = {
     "llama.cpp": "assistant.llm.llama_cpp:LlamaCpp",
     "server": "assistant.llm.server:Server",
 }
+# Below this many weights a model gets one quote and may add one sentence, and chooses phrases instead of writing them:
+# with three quotes SmolLM2-135M mixes them, and free phrases turn into tales about the viewer.
+SMALL = 700_000_000
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,7 @@ class LlamaCpp:
                 verbose=False,
             )
         except (ValueError, RuntimeError, OSError) as error:
-            raise ModelMissing(
-                f"{path} could not be loaded", "It may be cut short or newer than llama.cpp."
-            ) from error
+            raise ModelMissing(f"{path} could not be loaded", "It may be cut short or newer than llama.cpp.") from error
         self.name = str(self._model.metadata.get("general.name", path.stem))
         self.parameters = int(llama_cpp.llama_model_n_params(self._model.model))
         self.context = self._model.n_ctx()
@@ -96,8 +94,9 @@ class LlamaCpp:
     ) -> Iterator[str]:
         """See `LanguageModel.stream`; the chat template is the GGUF's own."""
         rules = self._module.LlamaGrammar.from_string(grammar, verbose=False) if grammar else None
+        turns: Any = [{"role": m.role, "content": m.content} for m in messages]
         pieces: Any = self._model.create_chat_completion(
-            messages=[{"role": m.role, "content": m.content} for m in messages],
+            messages=turns,
             max_tokens=max_tokens,
             temperature=temperature,
             repeat_penalty=repeat_penalty,

@@ -28,9 +28,7 @@ class Server:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Server:
-        return cls(
-            settings["llm.url"], context=settings["llm.context"], model=settings["llm.model"]
-        )
+        return cls(settings["llm.url"], context=settings["llm.context"], model=settings["llm.model"])
 
     def _first_model(self) -> str:
         try:
@@ -101,9 +99,7 @@ class Server:
                 try:
                     delta = json.loads(data)["choices"][0].get("delta", {})
                 except (ValueError, KeyError, IndexError) as error:
-                    raise ServerProblem(
-                        f"{self.url} sent what is not a chat completion", "Check llm.url."
-                    ) from error
+                    raise ServerProblem(f"{self.url} sent what is not a chat completion", "Check llm.url.") from error
                 if delta.get("content"):
                     yield delta["content"]
 

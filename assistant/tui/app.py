@@ -46,8 +46,8 @@ class Door(Static):
         super().__init__(f"{ROOM_KEYS[room]} {ROOMS[room][0]}", id=f"door-{room}", markup=False)
         self.room = room
 
-    def on_click(self) -> None:
-        cast(Atelier, self.app).action_room(self.room)
+    async def on_click(self) -> None:
+        await cast(Atelier, self.app).action_room(self.room)
 
 
 class Atelier(App[None]):
@@ -60,9 +60,7 @@ class Atelier(App[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (76, "-normal"), (110, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
 
-    def __init__(
-        self, paths: Paths, settings: Settings, *, home: str | None = None, work: bool = True
-    ) -> None:
+    def __init__(self, paths: Paths, settings: Settings, *, home: str | None = None, work: bool = True) -> None:
         super().__init__()
         self.paths = paths
         self.settings = settings
@@ -108,20 +106,23 @@ class Atelier(App[None]):
         return cast(Widget, getattr(import_module(module), attribute)(id=name))
 
     def room(self, name: str) -> Any:
-        """The room's widget; mounted first when it has not been entered yet."""
-        switcher = self.query_one("#rooms", ContentSwitcher)
+        """The room's widget. Raises `NoMatches` while it has not been entered."""
+        return self.query_one("#rooms", ContentSwitcher).get_child_by_id(name)
+
+    async def ensure(self, name: str) -> Any:
+        """The room's widget, mounted with all its parts when it was not yet."""
         try:
-            return switcher.get_child_by_id(name)
+            return self.room(name)
         except NoMatches:
             room = self._make_room(name)
             room.display = False
-            switcher.mount(room)
+            await self.query_one("#rooms", ContentSwitcher).mount(room)
             return room
 
-    def action_room(self, name: str) -> None:
+    async def action_room(self, name: str) -> None:
         if len(self.screen_stack) > 1:
             return
-        room = self.room(name)
+        room = await self.ensure(name)
         self.query_one("#rooms", ContentSwitcher).current = name
         self._mark_door(name)
         self.call_after_refresh(room.enter)
@@ -207,13 +208,13 @@ class Atelier(App[None]):
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
         yield SystemCommand("Quit", "Leave Atelier (Ctrl+Q)", self.action_leave)
 
-    def action_add_notes(self) -> None:
-        self.action_room("library")
-        self.call_after_refresh(self.room("library").action_add_notes)
+    async def action_add_notes(self) -> None:
+        await self.action_room("library")
+        self.room("library").action_add_notes()
 
-    def action_render_draft(self) -> None:
-        self.action_room("draft")
-        self.call_after_refresh(self.room("draft").action_render)
+    async def action_render_draft(self) -> None:
+        await self.action_room("draft")
+        await self.room("draft").action_render()
 
     def action_leave(self) -> None:
         from assistant.tui.dialogs import Confirm
@@ -221,9 +222,13 @@ class Atelier(App[None]):
         if self.runner is not None and any(n > 0 for n in self._receivers):
             self.push_screen(
                 Confirm("Work is running. Quit and cancel it?", "Quit", "Stay"),
-                lambda yes: self._leave() if yes else None,
+                self._leave_if,
             )
         else:
+            self._leave()
+
+    def _leave_if(self, yes: bool | None) -> None:
+        if yes:
             self._leave()
 
     @work(thread=True, group="leave", exit_on_error=False)

@@ -10,6 +10,7 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.widgets import Label, Static, TextArea
 
 from assistant.tui.keys import bindings
@@ -57,7 +58,10 @@ class DraftRoom(Vertical):
         if self._expanding is not None:
             self.app.stop(self._expanding)  # type: ignore[attr-defined]
             return True
-        return bool(self.app.room("studio").cancel())  # type: ignore[attr-defined]
+        try:
+            return bool(self.app.room("studio").cancel())  # type: ignore[attr-defined]
+        except NoMatches:
+            return False
 
     @work(thread=True, group="tokenizer", exit_on_error=False)
     def _load_tokenizer(self) -> None:
@@ -93,9 +97,7 @@ class DraftRoom(Vertical):
         if self._tokenizer is None:
             return
         text = self.prompt
-        chunks = [
-            (part.tokens, " ".join(part.text.split()[:3])) for part in chunk(text, self._tokenizer)
-        ]
+        chunks = [(part.tokens, " ".join(part.text.split()[:3])) for part in chunk(text, self._tokenizer)]
         warnings = [warning.message for warning in parse(text).warnings]
         self.query_one("#meter", Meter).show(chunks, warnings)
 
@@ -174,9 +176,9 @@ class DraftRoom(Vertical):
 
     # Rendering
 
-    def action_render(self) -> None:
+    async def action_render(self) -> None:
         if not self.prompt.strip():
             self.notify("Write a prompt first.", markup=False)
             return
-        self.app.action_room("studio")  # type: ignore[attr-defined]
-        self.app.call_after_refresh(self.app.room("studio").action_render)  # type: ignore[attr-defined]
+        await self.app.action_room("studio")  # type: ignore[attr-defined]
+        await self.app.room("studio").action_render()  # type: ignore[attr-defined]

@@ -11,11 +11,17 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import DataTable, Static
 
-from assistant.cli.progress import Estimate, eta
 from assistant.jobs.queue import FINAL, Job, Queue
+from assistant.pace import Estimate, eta
 from assistant.tui.keys import bindings
 
-STYLES = {"done": "green", "failed": "red", "running": "bold yellow", "interrupted": "red", "cancelled": "dim"}
+STYLES = {
+    "done": "green",
+    "failed": "red",
+    "running": "bold yellow",
+    "interrupted": "red",
+    "cancelled": "dim",
+}
 
 
 class JobsRoom(Vertical):
@@ -115,7 +121,6 @@ class JobsRoom(Vertical):
             self.app.submit(job.kind, spec, lambda number, event: None)  # type: ignore[attr-defined]
             self.refresh_jobs()
 
-
     def action_cursor_down(self) -> None:
         self.query_one("#job-table", DataTable).action_cursor_down()
 
@@ -131,7 +136,10 @@ def _about(job: Job, *, long: bool = False) -> str:
         about = ", ".join(str(p) for p in job.spec.get("paths", []))
     if not long:
         return job.message or about
-    lines = [f"{job.kind} {job.id}: {job.state}" + (f", {eta(job.seconds)}" if job.seconds else ""), about]
+    lines = [
+        f"{job.kind} {job.id}: {job.state}" + (f", {eta(job.seconds)}" if job.seconds else ""),
+        about,
+    ]
     if job.message:
         lines.append(job.message)
     if job.result and job.result.get("path"):

@@ -152,9 +152,7 @@ class LibraryRoom(Vertical):
         from assistant.tui.dialogs import PassageView
 
         c = self._citations[event.option_index]
-        self.app.push_screen(
-            PassageView(c["path"], c["line_start"], c["line_end"], c["page"], c["quote"])
-        )
+        self.app.push_screen(PassageView(c["path"], c["line_start"], c["line_end"], c["page"], c["quote"]))
 
     def edit_source(self, index: int) -> None:
         from assistant.tui.opening import edit

@@ -13,7 +13,19 @@ from typing import Any
 from textual.app import App, SuspendNotSupported
 
 # How editors are told a line. Others get the file alone.
-PLUS_LINE = {"vi", "vim", "nvim", "nano", "emacs", "emacsclient", "micro", "kak", "joe", "ne", "view"}
+PLUS_LINE = {
+    "vi",
+    "vim",
+    "nvim",
+    "nano",
+    "emacs",
+    "emacsclient",
+    "micro",
+    "kak",
+    "joe",
+    "ne",
+    "view",
+}
 COLON_LINE = {"code", "codium", "hx", "helix", "subl", "zed"}
 
 
@@ -40,7 +52,11 @@ def edit(app: App[Any], path: str, line: int) -> None:
     command = editor_command(setting, path, line)
     if not command or shutil.which(command[0]) is None:
         missing = command[0] if command else "an editor"
-        app.notify(f"{missing} was not found. Set editor in the settings (F8).", severity="error", markup=False)
+        app.notify(
+            f"{missing} was not found. Set editor in the settings (F8).",
+            severity="error",
+            markup=False,
+        )
         return
     try:
         with app.suspend():

@@ -45,9 +45,7 @@ class Picture(Container):
             # Small pictures are drawn at their whole multiple, so that pixels stay square and sharp.
             factor = max(1, 256 // max(picture.size))
             if factor > 1:
-                picture = picture.resize(
-                    (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-                )
+                picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
             self.app.call_from_thread(self._display, picture)
 
     def _display(self, picture: Any) -> None:

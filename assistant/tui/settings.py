@@ -33,7 +33,10 @@ class SettingsScreen(ModalScreen[None]):
                             yield Switch(bool(value), id=key)
                         elif setting.choices:
                             yield Select(
-                                [(c, c) for c in setting.choices], value=value, allow_blank=False, id=key
+                                [(c, c) for c in setting.choices],
+                                value=value,
+                                allow_blank=False,
+                                id=key,
                             )
                         else:
                             shown = "; ".join(value) if isinstance(value, list) else str(value)

@@ -128,9 +128,9 @@ class StudioRoom(Vertical):
 
     # Settings
 
-    def spec(self) -> dict[str, Any]:
+    async def spec(self) -> dict[str, Any]:
         """The form and the draft as a spec. Raises `GenerationError` for what cannot be."""
-        draft = self.app.room("draft")  # type: ignore[attr-defined]
+        draft = await self.app.ensure("draft")  # type: ignore[attr-defined]
         settings = self.app.settings  # type: ignore[attr-defined]
         spec: dict[str, Any] = {
             "prompt": draft.prompt.strip(),
@@ -152,12 +152,15 @@ class StudioRoom(Vertical):
                     raise GenerationError(f"{label} cannot be {text}", "Give a number.") from error
         return RenderSpec.from_json(spec).to_json()
 
-    def fill(self, spec: dict[str, Any]) -> None:
+    async def fill(self, spec: dict[str, Any]) -> None:
         """Take the settings of a picture."""
-        self.app.room("draft").fill(spec.get("prompt", ""), spec.get("negative", ""))  # type: ignore[attr-defined]
+        draft = await self.app.ensure("draft")  # type: ignore[attr-defined]
+        draft.fill(spec.get("prompt", ""), spec.get("negative", ""))
         for name in FIELDS:
             value = spec.get(name)
-            self.query_one(f"#{name}", Input).value = "" if value is None else f"{value:g}" if name == "cfg" else str(value)
+            self.query_one(f"#{name}", Input).value = (
+                "" if value is None else f"{value:g}" if name == "cfg" else str(value)
+            )
         sampler = spec.get("sampler")
         if sampler in samplers.names():
             self.query_one("#sampler", Select).value = sampler
@@ -167,10 +170,10 @@ class StudioRoom(Vertical):
 
     # Rendering
 
-    def action_render(self) -> None:
+    async def action_render(self) -> None:
         problem = self.query_one("#form-problem", Static)
         try:
-            spec = self.spec()
+            spec = await self.spec()
         except GenerationError as error:
             problem.update(f"{error.message}. {error.hint}")
             self.notify(error.message, severity="error", markup=False)
@@ -233,7 +236,7 @@ class StudioRoom(Vertical):
         if not self._rendering and event.option_list.has_focus:
             self.query_one("#picture", Picture).show(self._gallery[event.option_index])
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         path = self._gallery[event.option_index]
         self.query_one("#picture", Picture).show(path)
         try:
@@ -242,7 +245,7 @@ class StudioRoom(Vertical):
             self.notify(f"{error.message}. {error.hint}", severity="error", markup=False)
             return
         if spec:
-            self.fill(spec)
+            await self.fill(spec)
             self._state(f"settings of {path.name} taken; F5 renders them again")
         else:
             self._state(f"{path.name} carries no settings")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from generation.prompts.grammar import BREAK, parse
 from generation.prompts.tokens import ClipTokenizer
@@ -29,8 +31,8 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
     A full chunk whose last comma lies at most 20 tokens back gives what follows it to the next chunk, unless the next
     token is itself a comma. BREAK ends a chunk; a trailing one makes no empty chunk, a leading or doubled one does.
     """
-    chunks: list[list[tuple[int, float]]] = []
-    current: list[tuple[int, float]] = []
+    chunks: list[list[_Token]] = []
+    current: list[_Token] = []
     comma = -1
 
     def close() -> None:
@@ -38,11 +40,12 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
         chunks.append(current)
         current, comma = [], -1
 
-    for piece, weight in parse(text).flat():
+    for number, (piece, weight) in enumerate(parse(text).flat()):
         if (piece, weight) == BREAK:
             close()
             continue
-        for token in tokenizer.encode(piece):
+        normal = unicodedata.normalize("NFC", piece)
+        for token, start, end in tokenizer.encode_with_places(normal):
             if token == COMMA:
                 comma = len(current)
             elif len(current) == SIZE and comma != -1 and len(current) - comma <= BACKTRACK:
@@ -53,24 +56,36 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
             if len(current) == SIZE:
                 close()
                 comma = 0 if token == COMMA else -1
-            current.append((token, weight))
+            current.append(_Token(token, weight, number, normal, start, end))
     if current or not chunks:
         close()
-    return [_made(part, tokenizer) for part in chunks]
+    return [_made(part) for part in chunks]
 
 
-def _made(part: list[tuple[int, float]], tokenizer: ClipTokenizer) -> PromptChunk:
-    fragments: list[tuple[list[int], float]] = []
-    for token, weight in part:
-        if fragments and fragments[-1][1] == weight:
-            fragments[-1][0].append(token)
-        else:
-            fragments.append(([token], weight))
-    texts = tuple((tokenizer.decode(ids), weight) for ids, weight in fragments)
+class _Token(NamedTuple):
+    """A token with the piece of the prompt it came from and its place there."""
+
+    id: int
+    weight: float
+    number: int
+    piece: str
+    start: int
+    end: int
+
+
+def _made(part: list[_Token]) -> PromptChunk:
+    """The chunk of these tokens; fragments are the person's own text, from the first token's place to the last's."""
+    fragments: list[tuple[str, float]] = []
+    first = 0
+    for n, token in enumerate(part):
+        last = n + 1 == len(part) or part[n + 1].number != token.number
+        if last:
+            fragments.append((token.piece[part[first].start : token.end], token.weight))
+            first = n + 1
     return PromptChunk(
         len(part),
-        " ".join(text for text, _ in texts),
-        texts,
-        tuple(token for token, _ in part),
-        tuple(weight for _, weight in part),
+        " ".join(text for text, _ in fragments),
+        tuple(fragments),
+        tuple(token.id for token in part),
+        tuple(token.weight for token in part),
     )

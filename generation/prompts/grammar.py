@@ -1,9 +1,9 @@
 """A1111's prompt grammar: attention, BREAK, networks, and warnings about its silent traps.
 
-One pass over the text gives pieces with their places; everything else is read off them. Facts of the grammar: an unclosed
-bracket holds to the end, an unmatched closing one is literal, `(` multiplies by 1.1 and `[` by 1/1.1, only parentheses
-take `:weight`, a backslash makes a bracket or itself literal and vanishes before anything else. Prompt editing and
-alternation are recognised and warned about; resolving them by step is left to the render's schedule.
+One pass over the text gives pieces with their places; everything else is read off them. Facts of the grammar: an
+unclosed bracket holds to the end, an unmatched closing one is literal, `(` multiplies by 1.1 and `[` by 1/1.1, only
+parentheses take `:weight`, a backslash makes a bracket or itself literal and vanishes before anything else. Prompt
+editing and alternation are recognised and warned about; resolving them by step is left to the render's schedule.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import Any
 
 ROUND, SQUARE = 1.1, 1 / 1.1
 BREAK = ("BREAK", -1.0)
-TOKEN = re.compile(
-    r"\\[()\[\]\\]|\\|:\s*([+-]?[.\d]+)\s*\)|[()\[\]]|[^\\()\[\]:]+|:", re.DOTALL
-)
+TOKEN = re.compile(r"\\[()\[\]\\]|\\|:\s*([+-]?[.\d]+)\s*\)|[()\[\]]|[^\\()\[\]:]+|:", re.DOTALL)
 NETWORK = re.compile(r"<(\w+):([^>]+)>")
 AND_WEIGHT = re.compile(r"^((?:\s|.)*?)(?:\s*:\s*([-+]?(?:\d+\.?|\d*\.\d+)))?\s*$")
 
@@ -95,13 +93,10 @@ class PromptTree:
         return {
             "parsed": [[text, round(weight, 10)] for text, weight in self.flat()],
             "networks": [
-                {"kind": n.kind, "positional": list(n.positional), "named": dict(n.named)}
-                for n in self.networks
+                {"kind": n.kind, "positional": list(n.positional), "named": dict(n.named)} for n in self.networks
             ],
             "and": [[text, weight] for text, weight in self.ands],
-            "warnings": [
-                {"message": w.message, "start": w.start, "end": w.end} for w in self.warnings
-            ],
+            "warnings": [{"message": w.message, "start": w.start, "end": w.end} for w in self.warnings],
         }
 
 
@@ -117,9 +112,7 @@ def parse(text: str) -> PromptTree:
                 named.append((name, value))
             else:
                 positional.append(argument)
-        networks.append(
-            Network(match[1], tuple(positional), tuple(named), match.start(), match.end())
-        )
+        networks.append(Network(match[1], tuple(positional), tuple(named), match.start(), match.end()))
         marks.append(Span(match.start(), match.end(), "network"))
     warnings: list[Warning] = []
     pieces = _attention(_without_networks(text, networks), warnings, marks)
@@ -145,9 +138,7 @@ def _without_networks(text: str, networks: list[Network]) -> list[tuple[str, int
     return kept + [(letter, place + n) for n, letter in enumerate(text[place:])]
 
 
-def _attention(
-    letters: list[tuple[str, int]], warnings: list[Warning], marks: list[Span]
-) -> list[_Piece]:
+def _attention(letters: list[tuple[str, int]], warnings: list[Warning], marks: list[Span]) -> list[_Piece]:
     """Weighted pieces of the text, BREAKs among them."""
     text = "".join(letter for letter, _ in letters)
 
@@ -267,9 +258,7 @@ def _ands(text: str, networks: list[Network], marks: list[Span]) -> tuple[tuple[
     return tuple(parts)
 
 
-def _warn(
-    text: str, pieces: list[_Piece], ands: tuple[tuple[str, float], ...], warnings: list[Warning]
-) -> None:
+def _warn(text: str, pieces: list[_Piece], ands: tuple[tuple[str, float], ...], warnings: list[Warning]) -> None:
     for piece in pieces:
         if piece.weight != BREAK[1] and not 0.8 <= round(piece.weight, 6) <= 1.5 and piece.text.strip():
             warnings.append(
@@ -283,5 +272,9 @@ def _warn(
         number = text.rstrip().rpartition(":")[2]
         at = text.rstrip().rfind(":")
         warnings.append(
-            Warning(f"the trailing :{number} is read as a weight of the whole prompt", at, len(text.rstrip()))
+            Warning(
+                f"the trailing :{number} is read as a weight of the whole prompt",
+                at,
+                len(text.rstrip()),
+            )
         )

@@ -48,6 +48,11 @@ class ClipTokenizer:
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(unicodedata.normalize("NFC", text)).ids)
 
+    def encode_with_places(self, text: str) -> list[tuple[int, int, int]]:
+        """(id, start, end) of each token: where it stands in the NFC form of `text`."""
+        found = self._tokenizer.encode(unicodedata.normalize("NFC", text))
+        return [(token, start, end) for token, (start, end) in zip(found.ids, found.offsets, strict=True)]
+
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids)).replace("</w>", " ").strip()
 

@@ -41,6 +41,8 @@ _HIDDEN = (
     "card-",
     "file",
     "file-path",
+    "icon",
+    "public",
 )
 _BULLET = re.compile(r"([ \t]*)[-*+](?:[ \t]+(.*))?$")
 _PROPERTY = re.compile(r"[ \t]*([^\s:`\[\](){}\"']+)::(?:[ \t]+(.*?))?[ \t]*$")
@@ -56,6 +58,7 @@ _MACRO = re.compile(r"\{\{[^{}]*\}\}")
 _PRIORITY = re.compile(r"\[#[A-C]\]\s*")
 _NESTED = re.compile(r"\[\[((?:[^\[\]]|\[\[[^\[\]]*\]\])*)\]\]")
 _JOURNAL = re.compile(r"(\d{4})[_-](\d{2})[_-](\d{2})$")
+_RULE = re.compile(r"\s*(?:-{3,}|\*{3,}|_{3,})\s*")
 _ATTRIBUTES = re.compile(r"\{:[^{}\n]*\}")
 
 
@@ -131,7 +134,7 @@ def outline(lines: Sequence[str], first: int, check: Callable[[], None]) -> list
             continue
         bullet = _BULLET.match(line)
         heading = None if bullet else _HEADING.match(line)
-        if bullet and not re.fullmatch(r"[-*_\s]{3,}", line):
+        if bullet:
             current = _Block(number, len(bullet.group(1).expandtabs(8)), number)
             _take(current, bullet.group(2) or "")
         elif heading:
@@ -139,7 +142,7 @@ def outline(lines: Sequence[str], first: int, check: Callable[[], None]) -> list
             _take(current, line)
         elif not line.strip():
             continue
-        elif re.fullmatch(r"\s*(?:-{3,}|\*{3,}|_{3,})\s*", line):
+        elif _RULE.fullmatch(line):
             current = None
             continue
         elif current is None:
@@ -222,9 +225,7 @@ def links_of(text: str) -> list[str]:
 def _node(block: _Block) -> Node:
     text = "\n".join(block.content).strip()
     shown_properties = [
-        f"{key}: {plain_text(value)}"
-        for key, value in block.properties.items()
-        if value and not is_hidden(key)
+        f"{key}: {plain_text(value)}" for key, value in block.properties.items() if value and not is_hidden(key)
     ]
     raw = "\n".join([text, *block.properties.values()])
     first = next((line for line in block.content if line.strip()), "")

@@ -29,9 +29,7 @@ _TABLE = re.compile(r"[ \t]*\|")
 
 _WIKI = re.compile(r"(!?)\[\[([^\[\]|#^\n]*)((?:#\^?|\^)[^\[\]|\n]*)?(?:\|([^\[\]\n]*))?\]\]")
 _IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)(?:\{[^{}\n]*\})?")
-_LINK = re.compile(
-    r"\[([^\[\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+\"[^\"\n]*\")?\)"
-)
+_LINK = re.compile(r"\[([^\[\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+\"[^\"\n]*\")?\)")
 # Only elements that occur in notes: <lora:name:0.8> and <placeholder> are words, not marks.
 _ELEMENTS = (
     "a|abbr|b|blockquote|br|center|code|dd|del|details|div|dl|dt|em|figcaption|figure|font|h[1-6]|hr"
@@ -175,11 +173,7 @@ def _leaf(lines: Sequence[str], number: int) -> tuple[Node | None, int]:
         end = number + 1
         while end <= len(lines):
             closing = _FENCE.match(lines[end - 1])
-            if (
-                closing
-                and closing.group(1).startswith(fence.group(1))
-                and not closing.group(2).strip()
-            ):
+            if closing and closing.group(1).startswith(fence.group(1)) and not closing.group(2).strip():
                 break
             end += 1
         end = min(end, len(lines))
@@ -259,7 +253,5 @@ def read(path: Path, *, check: Callable[[], None]) -> Parsed:
         pages=(Page(None, lines, tuple(nodes)),),
         properties=properties,
         tags=tags_of(lines[taken:], properties),
-        links=tuple(
-            dict.fromkeys(link for node in nodes for one in node.walk() for link in one.links)
-        ),
+        links=tuple(dict.fromkeys(link for node in nodes for one in node.walk() for link in one.links)),
     )

@@ -44,9 +44,7 @@ def read(path: Path, *, check: Callable[[], None]) -> Parsed:
     with tempfile.TemporaryFile() as output:
         ended = _run(path, output, check)
         output.seek(0)
-        records = [
-            json.loads(line) for line in output.read(_TEXT_BYTES).split(b"\n")[:-1] if line.strip()
-        ]
+        records = [json.loads(line) for line in output.read(_TEXT_BYTES).split(b"\n")[:-1] if line.strip()]
     return _parsed(path, records, ended)
 
 
@@ -106,9 +104,7 @@ def _parsed(path: Path, records: list[dict[str, Any]], ended: str) -> Parsed:
         if label and nodes:
             nodes = [Node(nodes[0].line_start, nodes[0].line_start - 1, label, tuple(nodes), "")]
         pages.append(Page(int(record["page"]), lines, tuple(nodes)))
-    letters = sum(
-        character.isalnum() for page in pages for line in page.lines for character in line
-    )
+    letters = sum(character.isalnum() for page in pages for line in page.lines for character in line)
     if letters < 5 * len(pages) and letters < 200:
         raise UnreadableError("no text layer (scanned)", status="skipped")
     note = ""

@@ -105,13 +105,16 @@ def test_a_wrapped_paragraph_is_cut_after_a_line_that_ends_a_sentence() -> None:
 
 
 def test_blocks_of_logseq_go_by_subtree_with_their_parents_in_the_heading() -> None:
-    source = "- Topic\n" + "".join(
-        f"\t- Sub {n}\n\t\t- {paragraph(f'w{n}', 120)}\n" for n in range(3)
-    )
+    source = "- Topic\n" + "".join(f"\t- Sub {n}\n\t\t- {paragraph(f'w{n}', 120)}\n" for n in range(3))
     chunks = chunked(source, kind="logseq")
     assert [one.heading for one in chunks][-2:] == ["Page > Topic > Sub 1", "Page > Topic > Sub 2"]
     assert chunks[-1].text.lstrip().startswith("- Sub 2")
     assert chunks[-1].line_start == 6
+
+
+def test_empty_bullets_neither_begin_nor_end_a_chunk() -> None:
+    (only,) = chunked("-\n---\n- one\n-\n- two\n-\n", kind="logseq")
+    assert (only.text, only.line_start, only.line_end) == ("- one\n-\n- two", 3, 5)
 
 
 def test_what_logseq_hides_is_in_the_text_and_not_in_the_index() -> None:
@@ -180,9 +183,7 @@ def test_every_chunk_is_verbatim_and_within_bounds(lines: list[str], kind: str) 
 
 
 @settings(max_examples=40)
-@given(
-    st.text(alphabet="ab.!? \n\t-#`|:é漢", max_size=600), st.sampled_from(["markdown", "logseq"])
-)
+@given(st.text(alphabet="ab.!? \n\t-#`|:é漢", max_size=600), st.sampled_from(["markdown", "logseq"]))
 def test_any_text_is_chunked_verbatim(source: str, kind: str) -> None:
     document = parsed(source, kind)
     assert_verbatim(document, chunk(document, count=len))

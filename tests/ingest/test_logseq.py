@@ -92,6 +92,11 @@ def test_keys_are_case_blind_and_underscores_are_dashes(tmp_path: Path) -> None:
     assert parsed.properties == {"created-at": "5", "my-key": "v"}
 
 
+def test_an_empty_bullet_is_a_block_and_a_rule_is_none(tmp_path: Path) -> None:
+    nodes = parse(tmp_path, "- a\n\t- b\n\t\t-\n\t-\n---\n\t- c").pages[0].nodes
+    assert tree(nodes) == [(1, 1, "a", [(2, 2, "b", [(3, 3, "", [])]), (4, 4, "", []), (6, 6, "c", [])])]
+
+
 def test_a_drawer_is_no_text(tmp_path: Path) -> None:
     page = "- DONE task\n  :LOGBOOK:\n  CLOCK: [2023]\n  :END:\n\t- child"
     nodes = parse(tmp_path, page).pages[0].nodes
@@ -151,9 +156,7 @@ def test_what_is_indexed_of_a_block(text: str, plain: str) -> None:
 
 
 def test_links_of_a_block() -> None:
-    text = (
-        "[[a [[b]] c]] ((64a1b2c3-aaaa)) [x](((64a1b2c3-bbbb))) [y](https://e.org) {{embed [[P]]}}"
-    )
+    text = "[[a [[b]] c]] ((64a1b2c3-aaaa)) [x](((64a1b2c3-bbbb))) [y](https://e.org) {{embed [[P]]}}"
     assert links_of(text) == [
         "((64a1b2c3-aaaa))",
         "((64a1b2c3-bbbb))",

@@ -88,9 +88,7 @@ def test_a_removed_file_leaves_the_library(library: Library, notes: Path) -> Non
     assert [Path(passage.path).name for passage in library.search("alpha")] == ["b.md"]
 
 
-def test_a_removed_file_is_dropped_only_below_the_named_folder(
-    library: Library, notes: Path
-) -> None:
+def test_a_removed_file_is_dropped_only_below_the_named_folder(library: Library, notes: Path) -> None:
     for name in ("one/a.md", "two/b.md"):
         (notes / name).parent.mkdir()
         (notes / name).write_text(name)
@@ -117,9 +115,7 @@ def test_a_moved_file_is_linked_again_without_embedding(
     assert len(library.documents()) == 1
 
 
-def test_a_copy_is_a_document_of_its_own_without_embedding(
-    library: Library, notes: Path, embedder: Counting
-) -> None:
+def test_a_copy_is_a_document_of_its_own_without_embedding(library: Library, notes: Path, embedder: Counting) -> None:
     (notes / "a.md").write_text("# Title\n\nThe same text.")
     ingest([notes], library)
     embedder.seen.clear()

@@ -79,9 +79,7 @@ def test_links_are_not_followed_inside_a_folder(notes: Path, tmp_path: Path) -> 
     (notes / "broken.md").symlink_to(notes / "gone.md")
     found = walk([notes])
     assert [path.name for path in found.files] == ["a.md"]
-    assert {path.name: reason for path, reason in found.passed.items()} == {
-        "secret.md": "a link out of the folder"
-    }
+    assert {path.name: reason for path, reason in found.passed.items()} == {"secret.md": "a link out of the folder"}
 
 
 def test_a_link_that_the_person_names_is_followed(notes: Path, tmp_path: Path) -> None:

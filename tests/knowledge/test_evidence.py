@@ -63,9 +63,7 @@ def assert_verbatim(evidence: Evidence) -> None:
         ("Какой сэмплер быстрый?", "euler простой и быстрый"),
     ],
 )
-def test_a_question_the_notes_answer_gets_the_line(
-    notes: Library, question: str, answer: str
-) -> None:
+def test_a_question_the_notes_answer_gets_the_line(notes: Library, question: str, answer: str) -> None:
     found = notes.evidence(question)
     assert not found.refused, found.signals
     assert any(answer in quote.text for quote in found.quotes[:2])
@@ -83,9 +81,7 @@ def test_a_question_the_notes_answer_gets_the_line(
         "Who is the president of Argentina?",
     ],
 )
-def test_a_question_from_elsewhere_is_refused_with_the_nearest(
-    notes: Library, question: str
-) -> None:
+def test_a_question_from_elsewhere_is_refused_with_the_nearest(notes: Library, question: str) -> None:
     found = notes.evidence(question)
     assert found.refused, found.signals
     assert found.quotes == ()
@@ -110,9 +106,7 @@ def test_the_score_grows_with_every_signal() -> None:
         assert answerable({**low, name: 0.9}) > answerable(low)
 
 
-def test_every_quote_is_verbatim_on_real_notes(
-    shared: Path, tmp_path: Path, hashed: Embedder, put: Put
-) -> None:
+def test_every_quote_is_verbatim_on_real_notes(shared: Path, tmp_path: Path, hashed: Embedder, put: Put) -> None:
     guide = shared / "notes-of-the-user" / "webui-guide.md"
     text = guide.read_text(encoding="utf-8")
     parts = [part for part in text.split("\n## ") if part.strip()]

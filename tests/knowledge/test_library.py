@@ -28,9 +28,7 @@ class Counting(HashedWords):
         return super().encode(texts, check=check)
 
 
-def test_one_process_writes_at_a_time(
-    tmp_path: Path, hashed: Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_process_writes_at_a_time(tmp_path: Path, hashed: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("knowledge.library.PATIENCE", 0.05)
     with (
         Library(tmp_path, embedder=hashed, writable=True) as one,

@@ -13,7 +13,5 @@ def test_records_errors_and_store_load_nothing_heavy() -> None:
         "heavy = {'numpy', 'torch', 'chromadb', 'transformers', 'sentence_transformers'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -56,12 +56,8 @@ def test_a_query_without_words_is_an_error_of_its_own(library: Library, query: s
         library.search(query)
 
 
-@pytest.mark.parametrize(
-    "query", ['"', 'a" OR "b', "NEAR(a b)", "a*", "col:umn", "(", "AND", "\x00x"]
-)
-def test_the_query_language_of_sqlite_is_not_open_to_queries(
-    library: Library, put: Put, query: str
-) -> None:
+@pytest.mark.parametrize("query", ['"', 'a" OR "b', "NEAR(a b)", "a*", "col:umn", "(", "AND", "\x00x"])
+def test_the_query_language_of_sqlite_is_not_open_to_queries(library: Library, put: Put, query: str) -> None:
     put(library, "/a.md", "some text and more")
     try:
         library.search(query)
@@ -73,6 +69,12 @@ def test_chunks_without_a_vector_are_found_by_their_words(library: Library, put:
     put(library, "/a.md", "alpha")
     put(library, "/b.md", "omega", embed=False)
     assert library.search("omega")[0].path == "/b.md"
+
+
+def test_a_library_without_any_vector_answers_by_words(library: Library, put: Put) -> None:
+    put(library, "/a.md", "The seed starts the random noise of a picture.", embed=False)
+    assert library.search("seed")[0].signals["index"] == "none"
+    assert library.evidence("What does the seed start?").passages
 
 
 def test_an_empty_library_finds_nothing(library: Library) -> None:

@@ -74,9 +74,7 @@ def test_two_writers_in_turn_lose_nothing(tmp_path: Path) -> None:
     one_store, other_store = filled(tmp_path, unit(5)), Store(tmp_path)
     one, other = opened(tmp_path, one_store), opened(tmp_path, other_store)
     one.flush()
-    for number, (store, index) in enumerate(
-        [(other_store, other), (one_store, one), (other_store, other)]
-    ):
+    for number, (store, index) in enumerate([(other_store, other), (one_store, one), (other_store, other)]):
         (chunk,) = store.put(document(f"/{number}"), chunks(f"more {number}"))
         store.add_vectors([(chunk, unit(1, seed=number)[0].tobytes())])
         index.flush()
