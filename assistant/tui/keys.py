@@ -41,10 +41,10 @@ class Key:
 
 KEYS: tuple[Key, ...] = (
     Key("everywhere", "f1", "room('help')", "Help", "This page", priority=True),
-    Key("everywhere", "f2", "room('library')", "Library", "Ask your notes", priority=True),
-    Key("everywhere", "f3", "room('draft')", "Draft", "Write a prompt", priority=True),
-    Key("everywhere", "f4", "room('studio')", "Studio", "Pictures and their settings", priority=True),
-    Key("everywhere", "f6", "room('jobs')", "Jobs", "What runs and what ran", priority=True),
+    Key("everywhere", "f2", "room('library')", "Library", "Ask your notes", False, True),
+    Key("everywhere", "f3", "room('draft')", "Draft", "Write a prompt", False, True),
+    Key("everywhere", "f4", "room('studio')", "Studio", "Pictures and their settings", False, True),
+    Key("everywhere", "f6", "room('jobs')", "Jobs", "What runs and what ran", False, True),
     Key("everywhere", "f8", "settings", "Settings", "Change the settings", False, True),
     Key("everywhere", "ctrl+p", "command_palette", "Palette", "Every action by name", False, True),
     Key(

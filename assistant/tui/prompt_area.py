@@ -6,16 +6,20 @@ Leaves parsing to `generation.prompts`; holds no text of its own.
 from __future__ import annotations
 
 from rich.style import Style
-from rich.text import Text
 from textual.binding import Binding
 from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
+from textual.widgets.text_area import TextAreaTheme
 
 from generation.prompts.grammar import Span, parse
 
-# Weights run from blue (weak) over none to amber (strong); the rest by kind.
-KINDS = {
+# Names of highlights -> how they look. Weights run from blue (weak) over none to amber (strong).
+STYLES = {
+    "strong": Style(color="bright_yellow", bold=True),
+    "up": Style(color="yellow"),
+    "down": Style(color="blue"),
+    "weak": Style(color="bright_blue"),
     "network": Style(color="magenta"),
     "editing": Style(color="green"),
     "alternate": Style(color="green"),
@@ -58,8 +62,11 @@ class PromptArea(TextArea):
     """A prompt: weights, networks, editing and mistakes are coloured while it is typed."""
 
     def __init__(self, *, id: str, placeholder: str) -> None:
-        super().__init__(id=id, soft_wrap=True, show_line_numbers=False, placeholder=placeholder)
+        # Textual builds the first highlights inside its own constructor.
         self._known: tuple[str, list[Span]] = ("", [])
+        super().__init__(id=id, soft_wrap=True, show_line_numbers=False, placeholder=placeholder)
+        self.register_theme(TextAreaTheme("prompt", syntax_styles=STYLES))
+        self.theme = "prompt"
 
     def spans(self) -> list[Span]:
         """The grammar's spans of the whole text; parsed once a change."""
@@ -68,16 +75,20 @@ class PromptArea(TextArea):
             self._known = (text, parse(text).spans() if text else [])
         return self._known[1]
 
-    def get_line(self, line_index: int) -> Text:
-        line = super().get_line(line_index)
-        start = sum(len(self.document.get_line(n)) + 1 for n in range(line_index))
-        for span in self.spans():
-            first, last = span.start - start, span.end - start
-            if last <= 0 or first >= len(line.plain):
-                continue
-            style = KINDS.get(span.kind) or weight_style(span.weight)
-            line.stylize(style, max(first, 0), min(last, len(line.plain)))
-        return line
+    def _build_highlight_map(self) -> None:
+        """Textual asks for this after every change: byte ranges by line, which it styles over the cursor's line."""
+        self._highlights.clear()
+        self._line_cache.clear()
+        start = 0
+        for number in range(self.document.line_count):
+            line = self.document.get_line(number)
+            for span in self.spans():
+                first, last = max(span.start - start, 0), min(span.end - start, len(line))
+                if first < last:
+                    bytes_before = len(line[:first].encode("utf-8"))
+                    bytes_inside = len(line[first:last].encode("utf-8"))
+                    self._highlights[number].append((bytes_before, bytes_before + bytes_inside, style_name(span)))
+            start += len(line) + 1
 
     @property
     def selected_range(self) -> tuple[int, int]:
@@ -105,10 +116,10 @@ class PromptArea(TextArea):
         return row, offset
 
 
-def weight_style(weight: float) -> Style:
-    """Amber above 1, blue below; the further from 1 the stronger."""
-    if weight == 1:
-        return Style()
-    if weight > 1:
-        return Style(color="yellow" if weight < 1.25 else "bright_yellow", bold=weight >= 1.25)
-    return Style(color="blue" if weight > 0.75 else "bright_blue", dim=weight <= 0.5)
+def style_name(span: Span) -> str:
+    """The name in `STYLES` of a span of the grammar."""
+    if span.kind != "weight":
+        return span.kind
+    if span.weight > 1:
+        return "strong" if span.weight >= 1.25 else "up"
+    return "down" if span.weight > 0.75 else "weak"

@@ -61,12 +61,14 @@ class StudioRoom(Vertical):
                     [(settings["studio.model"], settings["studio.model"])],
                     value=settings["studio.model"],
                     allow_blank=False,
+                    compact=True,
                     id="model",
                 )
                 yield Label("Sampler", classes="field")
                 yield Select(
                     [(name, name) for name in samplers.names()],
-                    prompt="the model's own",
+                    prompt="model's own",
+                    compact=True,
                     id="sampler",
                 )
                 with Vertical(id="numbers"):

@@ -11,6 +11,7 @@ from assistant.paths import Paths
 from assistant.settings import Settings
 from assistant.tui.app import Atelier
 from assistant.tui.keys import KEYS, bindings
+from assistant.tui.prompt_area import PromptArea
 
 SIZES = [(60, 20), (80, 24), (140, 40)]
 
@@ -217,3 +218,19 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "jobs",
     }
     assert all(bindings(key.where) for key in KEYS)
+
+
+async def test_weights_networks_and_traps_are_coloured(app: Atelier) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("f3")
+        await pilot.pause()
+        app.room("draft").fill("ё (blue:1.3) <lora:x:1>\n(fog:0.7) [a:0.5]", "")
+        await pilot.pause()
+        area = app.query_one("#prompt", PromptArea)
+        lines = [line.encode() for line in area.text.split("\n")]
+        found = {
+            (lines[n][first:last].decode(), name)
+            for n, marks in area._highlights.items()
+            for first, last, name in marks
+        }
+        assert {("blue", "strong"), ("<lora:x:1>", "network"), ("fog", "weak"), ("[a:0.5]", "editing")} <= found

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from assistant.cli import main
-from assistant.cli.table import COMMANDS
 from assistant.errors import BadSetting
 from assistant.paths import Paths
-from assistant.settings import SETTINGS, Settings
+from assistant.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -49,7 +48,7 @@ def test_notes_in_cited_answer_out(capsys: pytest.CaptureFixture[str], home: Pat
     keys = {"path", "title", "heading", "line_start", "line_end", "page", "score", "text"}
     assert set(found["passages"][0]) == keys
 
-    _, answer, err = run(capsys, home, "ask", "What does the CFG scale do to the picture?")
+    _, answer, _ = run(capsys, home, "ask", "What does the CFG scale do to the picture?")
     assert {"answer", "refused", "citations", "model"} <= set(answer)
     for citation in answer["citations"]:
         lines = note.read_text("utf-8").split("\n")[citation["line_start"] - 1 : citation["line_end"]]
@@ -189,11 +188,6 @@ def test_the_whole_main_job_runs_with_sockets_blocked(tmp_path: Path) -> None:
     assert done.stdout.rstrip().endswith("Every step did what it should.")
 
 
-def test_the_readme_names_every_command_key_and_setting() -> None:
-    from assistant.tui.keys import KEYS
-
-    readme = (ROOT / "README.md").read_text("utf-8")
-    missing = [c.name for c in COMMANDS if f"`atelier {c.name}" not in readme]
-    missing += [s.name for s in SETTINGS if f"`{s.name}`" not in readme]
-    missing += [k.shown for k in KEYS if k.shown not in readme]
-    assert missing == []
+def test_the_readmes_tables_are_those_of_the_code() -> None:
+    done = subprocess.run([sys.executable, "docs/readme_tables.py", "--check"], check=False, cwd=ROOT)
+    assert done.returncode == 0, "run: python docs/readme_tables.py"

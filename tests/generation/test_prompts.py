@@ -109,7 +109,7 @@ def test_a_plain_prompt_has_no_warning() -> None:
 
 def test_three_thousand_random_prompts_never_crash_and_print_back(tokenizer: ClipTokenizer) -> None:
     source = random.Random(5)
-    letters = list("ab ,.:|\\()[]<>0123456789\n") + ["BREAK", " AND ", "<lora:x:1>", "ё", "🌸", "::", ":1.2)"]
+    letters = [*"ab ,.:|\\()[]<>0123456789\n", "BREAK", " AND ", "<lora:x:1>", "ё", "🌸", "::", ":1.2)"]
     for _ in range(3000):
         text = "".join(source.choice(letters) for _ in range(source.randint(0, 40)))
         tree = parse(text)
