@@ -5,25 +5,36 @@ Knows the layouts of A1111, ComfyUI and InvokeAI and the keys that name a family
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generation.errors import UnknownModel, nearest
-from generation.specs import ModelDefaults
+from generation import headers
+from generation.errors import BadSpec, UnknownModel, nearest
+from generation.specs import ModelDefaults, RenderSpec
 
 BUNDLED = Path(__file__).parent / "weights" / "atelier-demo"
-LARGEST_HEADER = 100_000_000
 DEEPEST = 6
 SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
 DEFAULTS = {
     "sdxl": ModelDefaults(1024, 1024, 25, 6.0, "DPM++ 2M Karras"),
     "sd2": ModelDefaults(768, 768, 25, 7.0, "DPM++ 2M Karras"),
 }
+# Folders of A1111, ComfyUI and InvokeAI -> what lies in them, for files whose own bytes do not tell.
+FOLDERS = {
+    "stable-diffusion": "checkpoint", "checkpoints": "checkpoint", "main": "checkpoint",
+    "lora": "lora", "loras": "lora", "lycoris": "lora", "vae": "vae", "controlnet": "controlnet",
+    "embedding": "embedding", "embeddings": "embedding",
+}  # fmt: skip
+# Classes in a diffusers folder's config.json.
+CLASSES = {"AutoencoderKL": "vae", "ControlNetModel": "controlnet"}
+PICKLE = "a pickle, which can run code; convert it to safetensors"
+NOT_YET = "its weights are not there yet"
 NO_FOLDER = "no diffusers checkpoint: model_index.json or unet/config.json is missing"
 SKIPPED = {
     ".git",
@@ -62,22 +73,28 @@ class Catalogue:
         self._entries: list[ModelEntry] | None = None
 
     def entries(self) -> list[ModelEntry]:
-        """The bundled one first, the rest by name."""
+        """The bundled one first, the rest by name. A root that is missing or cannot be read holds nothing."""
         if self._entries is None:
             found = [look(path) for root in self._roots if root.is_dir() for path in _walk(root)]
+            # A root inside another one, or given twice, lists its files once.
             unique = {entry.path: entry for entry in found}
-            self._entries = [look(BUNDLED), *sorted(unique.values(), key=lambda e: e.name.lower())]
+            unique.pop(str(BUNDLED), None)
+            self._entries = [look(BUNDLED), *sorted(unique.values(), key=lambda e: (e.name.lower(), e.path))]
         return self._entries
 
     def find(self, name: str) -> ModelEntry:
-        """By name, file name or existing path. Raises `UnknownModel` with the nearest name."""
+        """By name, file name or existing path. Raises `UnknownModel` with the nearest name.
+
+        Of several with one name, a checkpoint that can be used comes first.
+        """
         entries = self.entries()
-        for entry in entries:
-            if name in {entry.name, Path(entry.path).name, entry.path}:
-                return entry
-        path = Path(name).expanduser()
-        if path.exists():
-            return look(path.absolute())
+        named = [entry for entry in entries if name in {entry.name, Path(entry.path).name, entry.path}]
+        if named:
+            return min(named, key=lambda entry: (entry.kind != "checkpoint", entry.problem != ""))
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # too long, a zero byte, no home
+            path = Path(name).expanduser()
+            if path.exists():
+                return look(path.absolute())
         names = [entry.name for entry in entries]
         raise UnknownModel(
             f'there is no model "{name}"',
@@ -97,33 +114,47 @@ def _walk(root: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = [f for f in sorted(folders) if f not in SKIPPED and not f.startswith(".")]
-        if "model_index.json" in files:
+        if "model_index.json" in files or _is_part(here, files):
             folders.clear()
             yield here
             continue
         yield from (here / f for f in sorted(files) if Path(f).suffix.lower() in SUFFIXES)
 
 
+def _is_part(folder: Path, files: Sequence[str]) -> bool:
+    """Whether this is a VAE or a ControlNet in diffusers' layout."""
+    if "config.json" not in files or not any(name.startswith("diffusion_pytorch_model") for name in files):
+        return False
+    try:
+        return _json(folder / "config.json").get("_class_name") in CLASSES
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
 def look(path: Path) -> ModelEntry:
     """The entry of a file or a diffusers folder; never raises for what is damaged."""
-    if path.is_dir():
-        return _folder(path)
+    kind, family, size = "unknown", "unknown", 0
     try:
+        if path.is_dir() or path == BUNDLED:
+            return _folder(path)
         size = path.stat().st_size
-        if path.suffix.lower() == ".safetensors":
-            keys = header(path)
-            kind, family = recognise(keys)
-            return _entry(path.stem, path, kind, family, size)
-    except (OSError, ValueError) as error:
-        return _entry(path.stem, path, "unknown", "unknown", 0, str(error))
-    return _entry(
-        path.stem,
-        path,
-        "unknown",
-        "unknown",
-        size,
-        "a pickle, which can run code; convert it to safetensors",
-    )
+        suffix = path.suffix.lower()
+        if suffix == ".safetensors":
+            kind, family = headers.recognise(headers.read(path))
+            problem = ""
+        else:
+            problem = PICKLE if suffix in SUFFIXES else "no file of weights"
+    except OSError as error:
+        problem = f"it cannot be read: {error.strerror or error}"
+    except ValueError as error:
+        problem = str(error)
+    kind = _kind_by_place(path) if kind == "unknown" and problem else kind
+    return _entry(path.stem, path, kind, family, size, problem)
+
+
+def _kind_by_place(path: Path) -> str:
+    """The kind by the nearest folder that a tool keeps for it."""
+    return next((FOLDERS[part.lower()] for part in reversed(path.parts[:-1]) if part.lower() in FOLDERS), "unknown")
 
 
 def _entry(name: str, path: Path, kind: str, family: str, size: int, problem: str = "") -> ModelEntry:
@@ -132,22 +163,50 @@ def _entry(name: str, path: Path, kind: str, family: str, size: int, problem: st
 
 
 def _folder(path: Path) -> ModelEntry:
+    """The entry of a diffusers folder: a whole pipeline, or a VAE or ControlNet alone."""
+    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
     try:
-        size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+        if (path / "config.json").is_file() and not (path / "model_index.json").exists():
+            kind = CLASSES.get(str(_json(path / "config.json").get("_class_name")), "unknown")
+            if kind != "unknown":
+                return _entry(path.name, path, kind, "unknown", size, _without_weights(path))
         about = _json(path / "atelier.json") if (path / "atelier.json").is_file() else {}
-        index = _json(path / "model_index.json")
-        unet = _json(path / "unet" / "config.json")
-        kind = "checkpoint"
-    except (OSError, ValueError):
-        return _entry(path.name, path, "checkpoint", "unknown", 0, NO_FOLDER)
-    weights = list((path / "unet").glob("*.safetensors"))
-    family = about.get("family") or _folder_family(index, unet)
+        name, family = str(about.get("name", path.name)), str(about.get("family", ""))
+        defaults, problem = _defaults(about, family)
+        if path == BUNDLED and not (path / "model_index.json").is_file():
+            return ModelEntry(name, str(path), "checkpoint", family or "sd15-small", size, defaults, NOT_YET)
+        family = family or _folder_family(_json(path / "model_index.json"), _json(path / "unet" / "config.json"))
+        defaults, problem = _defaults(about, family)
+    except (OSError, ValueError, RecursionError):
+        return _entry(path.name, path, "checkpoint", "unknown", size, NO_FOLDER)
+    problem = problem or _without_weights(path / "unet")
+    return ModelEntry(name, str(path), "checkpoint", family, size, defaults, problem)
+
+
+def _without_weights(folder: Path) -> str:
+    """Why a part of a pipeline cannot be loaded, "" when it can: all of its safetensors are there and whole."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return f"{folder.name}/*.safetensors is missing"
+    for file in files:
+        try:
+            headers.read(file)
+        except (OSError, ValueError) as error:
+            return f"{folder.name}/{file.name}: {error}"
+    return ""
+
+
+def _defaults(about: dict[str, Any], family: str) -> tuple[ModelDefaults, str]:
+    """(defaults, problem): the family's, with what `atelier.json` says on top where a render can hold it."""
     usual = DEFAULTS.get(family, ModelDefaults())
-    defaults = ModelDefaults(
-        *(about.get(name, getattr(usual, name)) for name in ("width", "height", "steps", "cfg", "sampler"))
-    )
-    problem = "" if weights else "unet/*.safetensors is missing"
-    return ModelEntry(about.get("name", path.name), str(path), kind, family, size, defaults, problem)
+    values = {f.name: about.get(f.name, getattr(usual, f.name)) for f in dataclasses.fields(usual)}
+    try:
+        RenderSpec("", **values)
+        if None in values.values():
+            raise BadSpec("a default is null")
+    except BadSpec as error:
+        return usual, f"atelier.json: {error.message}"
+    return ModelDefaults(**values), ""
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -167,61 +226,3 @@ def _folder_family(index: dict[str, Any], unet: dict[str, Any]) -> str:
     if width != 768:
         return "sd15-small"
     return "sd15-inpainting" if unet.get("in_channels") == 9 else "sd15"
-
-
-def header(path: Path) -> dict[str, list[int]]:
-    """Key -> shape of every tensor of a safetensors file. Raises ValueError in one line when it is damaged."""
-    size = path.stat().st_size
-    if size < 8:
-        raise ValueError(f"the file is cut short: {size} bytes")
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > min(LARGEST_HEADER, size - 8):
-            raise ValueError(f"the file is cut short or no safetensors: its header claims {length:,} bytes")
-        try:
-            table = json.loads(file.read(length))
-        except ValueError as error:
-            raise ValueError("its header is no JSON: not a safetensors file") from error
-    tensors = {k: v for k, v in table.items() if k != "__metadata__"}
-    try:
-        end = max((v["data_offsets"][1] for v in tensors.values()), default=0)
-        if 8 + length + end > size:
-            raise ValueError(f"the file is cut short: {8 + length + end:,} bytes are needed, {size:,} are there")
-        return {key: list(v["shape"]) for key, v in tensors.items()}
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError("its header has no shapes: not a safetensors file") from error
-
-
-def recognise(keys: dict[str, list[int]]) -> tuple[str, str]:
-    """(kind, family) by names and shapes of tensors."""
-
-    def has(part: str) -> bool:
-        return any(part in key for key in keys)
-
-    if has("model.diffusion_model.input_blocks.0.0.weight"):
-        channels = keys["model.diffusion_model.input_blocks.0.0.weight"][1]
-        if has("conditioner.embedders.1"):
-            return "checkpoint", "sdxl"
-        if has("conditioner.embedders.0.model"):
-            return "checkpoint", "sdxl-refiner"
-        base = "sd2" if has("cond_stage_model.model.transformer") else "sd15"
-        return "checkpoint", f"{base}-inpainting" if channels == 9 else base
-    if has("lora_down") or has("lora_up") or has("lora_A.") or has(".lokr_w") or has(".hada_w") or has(".lora."):
-        return "lora", "sdxl" if has("lora_te2_") or has("input_blocks_4_1") else _by_width(keys)
-    if has("control_model.") or has("controlnet_cond_embedding"):
-        return "controlnet", _by_width(keys)
-    if has("emb_params") or {"clip_l", "clip_g"} & set(keys):
-        return "embedding", "sdxl" if "clip_g" in keys else "sd15"
-    if (has("decoder.up.") or has("decoder.up_blocks.")) and has("encoder."):
-        return "vae", "unknown"
-    if has("motion_modules"):
-        return "motion", "sd15"
-    return "unknown", "unknown"
-
-
-def _by_width(keys: dict[str, list[int]]) -> str:
-    """The family by the width of the text the cross-attention reads."""
-    for key, shape in keys.items():
-        if "attn2" in key and ("to_k" in key) and ("down" in key or "weight" in key) and len(shape) >= 2:
-            return {768: "sd15", 1024: "sd2", 2048: "sdxl"}.get(shape[1], "unknown")
-    return "unknown"

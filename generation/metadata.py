@@ -1,12 +1,11 @@
-"""What a picture says about its making: any tool's metadata, read from the file's own bytes.
+"""What a picture says about its making, read from the file's own bytes.
 
-PNG text chunks, EXIF user comments of JPEG and WebP; A1111, ComfyUI, InvokeAI, Fooocus, NovelAI and Atelier. Nothing is
-decoded: sizes come from headers, and every length is bounded.
+Knows PNG chunks, JPEG markers and WebP chunks: sizes and texts. Nothing is decoded, and every length is bounded. Leaves
+EXIF to `exif`, and what a text means to `metadata_tools`.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,18 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from generation import comfy, infotext
+from generation import exif, metadata_tools
 from generation.errors import BadImage
 
 PNG = b"\x89PNG\r\n\x1a\n"
 LARGEST_TEXT = 8_000_000  # bytes of one text, unpacked
+LARGEST_TEXTS = 32_000_000  # of all texts of a picture; a bomb may hold many
 LARGEST_FILE = 512_000_000
-USER_COMMENT, EXIF_POINTER, IMAGE_DESCRIPTION = 0x9286, 0x8769, 0x010E
+# JPEG frames; C4, C8 and CC are tables.
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+START_OF_SCAN, APP1, COMMENT = 0xDA, 0xE1, 0xFE
+ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
+END_OF_IMAGE = b"\xff\xd9"
+
+Parsed = tuple[int, int, dict[str, str]]
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """`tool` is who made it ("" when unknown), `settings` its parameters, `raw` every text as it stands."""
+    """`tool` is who made it ("" when unknown), `settings` its parameters, `raw` every text as it stands.
+
+    width and height in pixels; `fields` are those of a render spec that are known (see `spec`).
+    """
 
     path: str
     format: str
@@ -39,286 +48,171 @@ class ImageInfo:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """Plain data: everything, with `spec` in place of `fields`."""
         shown = {name: value for name, value in vars(self).items() if name != "fields"}
         return {**shown, "spec": self.spec()}
 
     def spec(self) -> dict[str, Any] | None:
-        """The fields of a render spec, as far as they are known; None when there is no prompt."""
-        return dict(self.fields) if self.fields.get("prompt") else None
+        """Fields for `RenderSpec.from_json`, as far as they are known; None when nothing is."""
+        if all(value in ("", None) for value in self.fields.values()):
+            return None
+        return {"prompt": "", **self.fields}
 
 
 def read(path: Path) -> ImageInfo:
     """The metadata of a picture. Raises `BadImage` for what is no picture, is empty, or is cut short."""
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise BadImage(f"{path} is a folder", "Name a picture.")
-        if size == 0:
-            raise BadImage(f"{path} is empty (0 bytes)", "Choose another picture.")
-        if size > LARGEST_FILE:
-            raise BadImage(f"{path} is larger than {LARGEST_FILE // 10**6} MB", "Choose another picture.")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadImage(f"there is no picture {path}", "Check the path.") from error
-    except OSError as error:
-        raise BadImage(f"{path} cannot be read: {error.strerror}", "Check its rights.") from error
+    data = _bytes(path)
     try:
         if data.startswith(PNG):
-            width, height, texts = _png(data)
-            kind = "PNG"
+            kind, (width, height, texts) = "PNG", _png(data)
         elif data.startswith(b"\xff\xd8"):
-            width, height, texts = _jpeg(data)
-            kind = "JPEG"
+            kind, (width, height, texts) = "JPEG", _jpeg(data)
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            width, height, texts = _webp(data)
-            kind = "WebP"
+            kind, (width, height, texts) = "WebP", _webp(data)
         else:
             raise BadImage(f"{path} is no PNG, JPEG or WebP", "Choose another picture.")
     except (struct.error, IndexError, ValueError, zlib.error) as error:
         raise BadImage(f"{path} is damaged or cut short", "Copy it again from where it came.") from error
-    return ImageInfo(str(path), kind, width, height, raw=texts, **_understand(texts))
+    found = metadata_tools.understand(texts)
+    return ImageInfo(
+        str(path), kind, width, height, found.tool, found.prompt, found.negative, found.settings, texts, found.fields
+    )
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise BadImage(f"{path} is a folder", "Name a picture.")
+        size = path.stat().st_size
+        # A pipe or a device says 0 as well, and reading one might never end.
+        if size == 0:
+            raise BadImage(f"{path} is empty (0 bytes)", "Choose another picture.")
+        if size > LARGEST_FILE:
+            raise BadImage(f"{path} is larger than {LARGEST_FILE // 10**6} MB", "Choose another picture.")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadImage(f"there is no picture {path}", "Check the path.") from error
+    except OSError as error:
+        raise BadImage(f"{path} cannot be read: {error.strerror}", "Check its rights.") from error
+    except ValueError as error:  # a zero byte in the name
+        raise BadImage("the path of the picture is no path", "Check the path.") from error
+
+
+class _Texts:
+    """Texts by their keys, bounded one by one and together; what is over the bound is cut."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self._left = LARGEST_TEXTS
+
+    @property
+    def room(self) -> int:
+        return max(0, min(LARGEST_TEXT, self._left))
+
+    def put(self, key: bytes, value: bytes, encoding: str, *, packed: bool = False) -> None:
+        # decompress takes 0 as "without a bound".
+        if not self.room:
+            return
+        value = zlib.decompressobj().decompress(value, self.room) if packed else value[: self.room]
+        self._left -= len(value)
+        self.found[key.decode("latin-1")] = value.decode(encoding, "replace")
+
+    def exif(self, block: bytes) -> None:
+        for key, text in exif.texts(block, self.room).items():
+            self._left -= len(text)
+            self.found.setdefault(key, text)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """PNG chunks (kind, body); raises ValueError where the file ends too early."""
     at = len(PNG)
     while at < len(data):
-        if at + 8 > len(data):
-            raise ValueError("cut short")
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        length, kind = struct.unpack_from(">I4s", data, at)
         if at + 12 + length > len(data):
             raise ValueError("cut short")
-        yield kind, data[at + 8 : at + 8 + length]
+        # Pixels are many and of no use here; they are not copied.
+        yield kind, b"" if kind == b"IDAT" else data[at + 8 : at + 8 + length]
         if kind == b"IEND":
             return
         at += 12 + length
     raise ValueError("no end")
 
 
-def _unpack(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, LARGEST_TEXT)
-
-
-def _png(data: bytes) -> tuple[int, int, dict[str, str]]:
-    texts: dict[str, str] = {}
+def _png(data: bytes) -> Parsed:
+    texts = _Texts()
     width = height = 0
-    for kind, body in _chunks(data):
+    for kind, body in _png_chunks(data):
         if kind == b"IHDR":
-            width, height = struct.unpack(">II", body[:8])
-        elif kind == b"tEXt":
-            key, _, value = body.partition(b"\0")
-            texts[key.decode("latin-1")] = value[:LARGEST_TEXT].decode("latin-1")
-        elif kind == b"zTXt":
-            key, _, value = body.partition(b"\0")
-            texts[key.decode("latin-1")] = _unpack(value[1:]).decode("latin-1")
-        elif kind == b"iTXt":
+            width, height = struct.unpack_from(">II", body)
+        elif kind in {b"tEXt", b"zTXt", b"iTXt"}:
             key, _, rest = body.partition(b"\0")
-            packed, rest = rest[0], rest[2:]
-            _, _, rest = rest.partition(b"\0")
-            _, _, value = rest.partition(b"\0")
-            value = _unpack(value) if packed else value[:LARGEST_TEXT]
-            texts[key.decode("latin-1")] = value.decode("utf-8", "replace")
+            if kind == b"tEXt":
+                texts.put(key, rest, "latin-1")
+            elif kind == b"zTXt":
+                texts.put(key, rest[1:], "latin-1", packed=True)
+            else:
+                # Packed or not, the method, the language, the translated key, the text.
+                packed = bool(rest[0])
+                _language, _, rest = rest[2:].partition(b"\0")
+                texts.put(key, rest.partition(b"\0")[2], "utf-8", packed=packed)
         elif kind == b"eXIf":
-            texts.update(_exif(body))
-    if not width:
+            texts.exif(body)
+    if not width or not height:
         raise ValueError("no header")
-    return width, height, texts
+    return width, height, texts.found
 
 
-def _jpeg(data: bytes) -> tuple[int, int, dict[str, str]]:
-    texts: dict[str, str] = {}
+def _jpeg(data: bytes) -> Parsed:
+    texts = _Texts()
+    width = height = 0
     at = 2
-    while at + 4 <= len(data):
+    while True:
         if data[at] != 0xFF:
             raise ValueError("no marker")
         marker = data[at + 1]
-        if marker == 0xFF:
+        if marker == 0xFF:  # filling
             at += 1
             continue
-        (length,) = struct.unpack(">H", data[at + 2 : at + 4])
+        if marker in ALONE:
+            at += 2
+            continue
+        if marker == START_OF_SCAN:
+            break
+        (length,) = struct.unpack_from(">H", data, at + 2)
         body = data[at + 4 : at + 2 + length]
-        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            texts.update(_exif(body[6:]))
-        elif marker == 0xFE:
-            texts["comment"] = body.decode("utf-8", "replace")
-        elif marker in {
-            *range(0xC0, 0xC4),
-            *range(0xC5, 0xC8),
-            *range(0xC9, 0xCC),
-            *range(0xCD, 0xD0),
-        }:
-            height, width = struct.unpack(">HH", body[1:5])
-            return width, height, texts
+        if marker == APP1 and body.startswith(b"Exif\0\0"):
+            texts.exif(body[6:])
+        elif marker == COMMENT:
+            texts.put(b"comment", body, "utf-8")
+        elif marker in FRAMES:
+            height, width = struct.unpack_from(">HH", body, 1)
         at += 2 + length
-    raise ValueError("no frame")
+    if not width or data.rfind(END_OF_IMAGE, at) < 0:
+        raise ValueError("no frame, or no end")
+    return width, height, texts.found
 
 
-def _webp(data: bytes) -> tuple[int, int, dict[str, str]]:
-    texts: dict[str, str] = {}
+def _webp(data: bytes) -> Parsed:
+    texts = _Texts()
     width = height = 0
+    (promised,) = struct.unpack_from("<I", data, 4)
+    if 8 + promised > len(data):
+        raise ValueError("cut short")
     at = 12
     while at + 8 <= len(data):
-        kind, length = struct.unpack("<4sI", data[at : at + 8])
+        kind, length = struct.unpack_from("<4sI", data, at)
         body = data[at + 8 : at + 8 + length]
         if kind == b"VP8X":
             width = int.from_bytes(body[4:7], "little") + 1
             height = int.from_bytes(body[7:10], "little") + 1
         elif kind == b"VP8 " and not width:
-            width, height = (n & 0x3FFF for n in struct.unpack("<HH", body[6:10]))
+            width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", body, 6))
         elif kind == b"VP8L" and not width:
             bits = int.from_bytes(body[1:5], "little")
             width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         elif kind == b"EXIF":
-            texts.update(_exif(body.removeprefix(b"Exif\0\0")))
+            texts.exif(body.removeprefix(b"Exif\0\0"))
         at += 8 + length + length % 2
     if not width:
         raise ValueError("no size")
-    return width, height, texts
-
-
-def _exif(data: bytes) -> dict[str, str]:
-    """The user comment (as `parameters`) and the description of a TIFF block; {} when it is damaged."""
-    order = "<" if data[:2] == b"II" else ">"
-    texts: dict[str, str] = {}
-
-    def directory(at: int, depth: int) -> None:
-        (count,) = struct.unpack(f"{order}H", data[at : at + 2])
-        for n in range(min(count, 200)):
-            entry = data[at + 2 + 12 * n : at + 14 + 12 * n]
-            tag, kind, size, value = struct.unpack(f"{order}HHII", entry)
-            if tag == EXIF_POINTER and depth < 2:
-                directory(value, depth + 1)
-            elif tag in {USER_COMMENT, IMAGE_DESCRIPTION} and kind in {1, 2, 7}:
-                content = data[value : value + size] if size > 4 else entry[8 : 8 + size]
-                name = "parameters" if tag == USER_COMMENT else "description"
-                texts[name] = _comment(content[:LARGEST_TEXT], order)
-
-    try:
-        (first,) = struct.unpack(f"{order}I", data[4:8])
-        directory(first, 0)
-    except struct.error:
-        return texts
-    return {key: value for key, value in texts.items() if value}
-
-
-def _comment(content: bytes, order: str) -> str:
-    """A user comment by its 8-byte label; UTF-16 is big-endian as A1111 writes it, whatever the block's order."""
-    label, body = content[:8], content[8:]
-    if label.startswith(b"UNICODE"):
-        big = body.decode("utf-16-be", "replace")
-        little = body.decode("utf-16-le", "replace")
-        # Prompts are mostly ASCII: the right order has more of it.
-        return max((big, little), key=lambda text: sum(c < "\x80" for c in text)).rstrip("\0")
-    if label.startswith(b"ASCII"):
-        return body.decode("utf-8", "replace").rstrip("\0")
-    return content.decode("utf-8", "replace").strip("\0")
-
-
-def _understand(texts: dict[str, str]) -> dict[str, Any]:
-    """Tool, prompt, negative, settings and spec fields of a picture's texts."""
-    for key, tool, reader in (
-        ("atelier", "Atelier", _atelier),
-        ("invokeai_metadata", "InvokeAI", _invoke),
-        ("sd-metadata", "InvokeAI", _invoke_old),
-        ("prompt", "ComfyUI", _comfy),
-    ):
-        if key in texts:
-            try:
-                found = reader(json.loads(texts[key]))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                continue
-            if found:
-                return _result(tool, *found)
-    if texts.get("Software") == "NovelAI" and "Comment" in texts:
-        try:
-            found = _novel(texts.get("Description", ""), json.loads(texts["Comment"]))
-            return _result("NovelAI", *found)
-        except (ValueError, TypeError, AttributeError):
-            pass
-    if "parameters" in texts:
-        text = texts["parameters"]
-        if text.lstrip().startswith("{"):
-            try:
-                return _result("Fooocus", *_fooocus(json.loads(text)))
-            except (ValueError, TypeError, AttributeError):
-                pass
-        parsed = infotext.read(text)
-        if parsed["params"]:
-            return _result("A1111", infotext.to_spec(parsed), parsed["params"])
-        return _result("", {"prompt": parsed["prompt"]}, {})
-    if "Dream" in texts:
-        quoted = texts["Dream"].split('"')
-        fields = {"prompt": quoted[1]} if len(quoted) > 1 else {}
-        return _result("InvokeAI", fields, {"Dream": texts["Dream"]})
-    return {}
-
-
-def _result(tool: str, fields: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "tool": tool,
-        "prompt": str(fields.get("prompt", "")),
-        "negative": str(fields.get("negative", "")),
-        "settings": settings,
-        "fields": fields,
-    }
-
-
-Found = tuple[dict[str, Any], dict[str, Any]]
-
-
-def _atelier(data: dict[str, Any]) -> Found:
-    settings = {k: v for k, v in data.items() if k not in {"prompt", "negative"}}
-    return dict(data), settings
-
-
-def _numbers(data: dict[str, Any], names: dict[str, tuple[str, type]]) -> dict[str, Any]:
-    """Fields of a spec from another tool's keys; values of a wrong type are left out."""
-    fields: dict[str, Any] = {}
-    for key, (name, kind) in names.items():
-        try:
-            if data.get(key) is not None:
-                fields[name] = kind(data[key])
-        except (ValueError, TypeError):
-            continue
-    return fields
-
-
-def _invoke(data: dict[str, Any]) -> Found:
-    names: dict[str, tuple[str, type]] = {
-        "positive_prompt": ("prompt", str), "negative_prompt": ("negative", str), "seed": ("seed", int),
-        "steps": ("steps", int), "cfg_scale": ("cfg", float), "width": ("width", int), "height": ("height", int),
-    }  # fmt: skip
-    settings = {k: v for k, v in data.items() if k not in {"positive_prompt", "negative_prompt"}}
-    return _numbers(data, names), settings
-
-
-def _invoke_old(data: dict[str, Any]) -> Found:
-    image = data["image"]
-    prompt = image["prompt"]
-    if isinstance(prompt, list):
-        prompt = ", ".join(part["prompt"] for part in prompt)
-    names: dict[str, tuple[str, type]] = {
-        "seed": ("seed", int), "steps": ("steps", int), "cfg_scale": ("cfg", float), "width": ("width", int),
-        "height": ("height", int),
-    }  # fmt: skip
-    return {"prompt": prompt, **_numbers(image, names)}, {k: v for k, v in image.items() if k != "prompt"}
-
-
-def _comfy(data: dict[str, Any]) -> Found | None:
-    return comfy.read(data)
-
-
-def _fooocus(data: dict[str, Any]) -> Found:
-    names: dict[str, tuple[str, type]] = {
-        "prompt": ("prompt", str), "negative_prompt": ("negative", str), "seed": ("seed", int),
-        "steps": ("steps", int), "guidance_scale": ("cfg", float),
-    }  # fmt: skip
-    return _numbers(data, names), {k: v for k, v in data.items() if "prompt" not in k}
-
-
-def _novel(prompt: str, data: dict[str, Any]) -> Found:
-    names: dict[str, tuple[str, type]] = {
-        "uc": ("negative", str), "seed": ("seed", int), "steps": ("steps", int), "scale": ("cfg", float),
-        "width": ("width", int), "height": ("height", int),
-    }  # fmt: skip
-    return {"prompt": prompt, **_numbers(data, names)}, {k: v for k, v in data.items() if k != "uc"}
+    return width, height, texts.found
