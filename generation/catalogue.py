@@ -93,7 +93,7 @@ class Catalogue:
             return min(named, key=lambda entry: (entry.kind != "checkpoint", entry.problem != ""))
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # too long, a zero byte, no home
             path = Path(name).expanduser()
-            if path.exists():
+            if name and path.exists():
                 return look(path.absolute())
         names = [entry.name for entry in entries]
         raise UnknownModel(

@@ -42,7 +42,8 @@ def quote(value: Any) -> str:
 def write(spec: Mapping[str, Any], *, model_hash: str = "", version: str = "Atelier") -> str:
     """The infotext of a resolved render spec, with the keys in A1111's order.
 
-    What is None or "" is left out. Raises `UnknownSampler` for a sampler that is not in the table.
+    What is None or "", or a seed not drawn yet (-1), is left out. Raises `UnknownSampler` for a sampler that is not in
+    the table.
     """
     sampler, schedule = samplers.to_a1111(spec["sampler"]) if spec.get("sampler") else (None, "Automatic")
     sized = spec.get("width") and spec.get("height")
@@ -51,7 +52,7 @@ def write(spec: Mapping[str, Any], *, model_hash: str = "", version: str = "Atel
         "Sampler": sampler,
         "Schedule type": None if schedule == "Automatic" else schedule,
         "CFG scale": _number(spec.get("cfg")),
-        "Seed": spec.get("seed"),
+        "Seed": None if spec.get("seed") == -1 else spec.get("seed"),
         "Size": f"{spec['width']}x{spec['height']}" if sized else None,
         "Model hash": model_hash,
         "Model": spec.get("model"),
