@@ -91,5 +91,8 @@ def _single_file(path: Path, family: str, dtype: torch.dtype) -> Any:
     name, pipeline = SINGLE_FILES[family]
     config = CONFIGS / name
     if not (config / "model_index.json").is_file():
-        raise BadWeights(f"the configuration {config} is missing", "Install Atelier again.")
+        raise BadWeights(
+            f"{path.name} is a single file, and the configuration of {family} is not shipped yet",
+            "Give it as a diffusers folder.",
+        )
     return pipeline.from_single_file(path, config=str(config), torch_dtype=dtype, local_files_only=True)

@@ -38,7 +38,8 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {
     "DPM2 a": ("KDPM2AncestralDiscreteScheduler", {}),
     "LMS": ("LMSDiscreteScheduler", {}),
     "UniPC": ("UniPCMultistepScheduler", {}),
-    "DDIM": ("DDIMScheduler", {}),
+    # Its own default clips latents to one, which a checkpoint whose file names another scheduler does not undo.
+    "DDIM": ("DDIMScheduler", {"clip_sample": False}),
     "PLMS": ("PNDMScheduler", {"skip_prk_steps": True}),
     "DEIS": ("DEISMultistepScheduler", {}),
     "LCM": ("LCMScheduler", {}),

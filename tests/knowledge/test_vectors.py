@@ -76,10 +76,10 @@ def test_two_writers_in_turn_lose_nothing(tmp_path: Path) -> None:
     one.flush()
     for number, (store, index) in enumerate([(other_store, other), (one_store, one), (other_store, other)]):
         (chunk,) = store.put(document(f"/{number}"), chunks(f"more {number}"))
-        store.add_vectors([(chunk, unit(1, seed=number)[0].tobytes())])
+        store.add_vectors([(chunk, unit(1, seed=100 + number)[0].tobytes())])
         index.flush()
         assert index.count() == 6 + number
-        assert index.search(unit(1, seed=number)[0], 1) == ([(chunk, pytest.approx(1))], "chroma")
+        assert index.search(unit(1, seed=100 + number)[0], 1) == ([(chunk, pytest.approx(1))], "chroma")
     one.close()
     other.close()
 
