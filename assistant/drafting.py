@@ -268,8 +268,10 @@ def _negative(prompt: str) -> str:
     lists = vocabulary()["negative"]
     words = content_words(prompt)
     drawn = words & content_words(
-        "painting drawing sketch illustration vector render print icon comic engraving linocut art"
+        "painting drawing sketch illustration vector render print icon comic engraving linocut"
     )
+    if words & content_words("photo photograph photographs film"):
+        drawn = set()
     proposal = lists["always"] + (lists["drawing"] if drawn else lists["photograph"])
     if words & content_words(" ".join(PEOPLE)):
         proposal = proposal + lists["people"]

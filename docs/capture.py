@@ -32,6 +32,7 @@ async def capture(home: str) -> None:
     app = Atelier.for_home(home)
     app.settings["look.preview"] = "halfcell"
     async with app.run_test(size=(120, 34)) as pilot:
+        await pilot.pause(2)
         await until(pilot, lambda: not app._receivers)
         await pilot.press(*QUESTION, "enter")
         await until(pilot, lambda: not app._receivers)

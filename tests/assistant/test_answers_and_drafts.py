@@ -155,6 +155,11 @@ def test_the_negative_never_names_what_is_asked_for() -> None:
     assert "text" not in expand("a poster with text, photo", None).negative.split(", ")
 
 
+def test_the_negative_of_a_photograph_is_not_photo() -> None:
+    assert "photo" not in expand("a black and white photograph of an illustration", None).negative.split(", ")
+    assert "photo" in expand("oil painting of a fox", None).negative.split(", ")
+
+
 def test_a_render_is_remembered_in_sentences_that_stand_alone(paths: Paths) -> None:
     spec = {
         "prompt": "a fox", "negative": "blur", "sampler": "Euler", "steps": 4, "cfg": 3.0, "seed": 1, "model": "m",
