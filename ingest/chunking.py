@@ -35,6 +35,7 @@ _MERGE_SECTIONS = 120  # sections of different headings share a chunk up to here
 
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u00ad]\n(?=[^\W\d_])")
 _STOP = re.compile(r"[.!?…:。][\"'»”’)\]*_]*\s*$")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]+")
 _PIECE = re.compile(r"[^\W_]+|[^\w\s]|_")
 
 
@@ -56,7 +57,12 @@ def counter() -> Count:
     tokenizer.no_truncation()
 
     def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+        # The bundled model cuts a Russian word into five and reads none of it: such text is measured in
+        # the pieces of a model that does, or its chunks would be single sentences.
+        foreign = _CYRILLIC.findall(text)
+        rest = _CYRILLIC.sub(" ", text) if foreign else text
+        pieces = len(tokenizer.encode(rest, add_special_tokens=False).ids)
+        return pieces + sum(1 + len(word) // 6 for word in foreign)
 
     return count
 
@@ -71,7 +77,7 @@ class _Piece:
     search: str
     tokens: int
     heading: tuple[str, ...]
-    block_id: str | None
+    blocks: tuple[str, ...]
     links: tuple[str, ...]
 
 
@@ -122,7 +128,7 @@ class _Packer:
             search,
             tokens,
             (*path, node.label) if node.label and node.children else path,
-            next((one.block_id for one in found if one.block_id), None),
+            tuple(one.block_id for one in found if one.block_id),
             tuple(dict.fromkeys(link for one in found for link in one.links)),
         )
 
@@ -162,6 +168,7 @@ class _Packer:
             line_start=node.line_start,
             text=text,
             search=f"{self.search(replace(node, children=()))}\n{piece.search}".strip(),
+            blocks=(*((node.block_id,) if node.block_id else ()), *piece.blocks),
             links=tuple(dict.fromkeys((*node.links, *piece.links))),
         )
 
@@ -181,7 +188,7 @@ class _Packer:
                     search,
                     self.count(search),
                     path,
-                    node.block_id,
+                    (node.block_id,) if node.block_id else (),
                     tuple(link for link in node.links if link in text),
                 )
                 if group and sum(one.tokens for one in group) + piece.tokens > TARGET:
@@ -236,7 +243,7 @@ def _merged(pieces: list[_Piece]) -> Iterator[_Piece]:
         search="\n".join(piece.search for piece in pieces if piece.search),
         tokens=sum(piece.tokens for piece in pieces),
         heading=heading,
-        block_id=next((piece.block_id for piece in pieces if piece.block_id), None),
+        blocks=tuple(dict.fromkeys(block for piece in pieces for block in piece.blocks)),
         links=tuple(dict.fromkeys(link for piece in pieces for link in piece.links)),
     )
 
@@ -301,7 +308,8 @@ def chunk(parsed: Parsed, *, count: Count | None = None, check: Callable[[], Non
                     line_start=piece.line_start,
                     line_end=piece.line_end,
                     page=page.number,
-                    block_id=piece.block_id,
+                    block_id=piece.blocks[0] if piece.blocks else None,
+                    blocks=piece.blocks,
                     links=piece.links,
                     search_text="" if piece.search == text else piece.search,
                 )

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ingest.chunking import chunk
 from ingest.parsed import UnreadableError
-from ingest.readers import kind_of, reader
+from ingest.readers import BUILT_IN, Formats
 from ingest.walk import Walk, walk
 from knowledge.library import EMBED_BATCH, Library
 from knowledge.records import Chunk, Document
@@ -25,9 +28,24 @@ from knowledge.records import Chunk, Document
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
 
-# Larger files are data, not notes; they would fill the library with noise and take minutes.
-MAX_BYTES = {"pdf": 256 << 20}
+# Larger files are data, not notes; they would fill the library with noise and take minutes. Of
+# weights only the header is read.
+MAX_BYTES = {"pdf": 256 << 20, "epub": 256 << 20, "docx": 256 << 20, "picture": 256 << 20, "weights": 1 << 40}
 MAX_TEXT_BYTES = 32 << 20
+_HASH_HEAD = 16 << 20  # of larger weights only this much is hashed, with their size
+_DATES = ("date", "created", "created-at", "datum", "дата", "published", "updated")
+_DATE = re.compile(r"(?<!\d)(\d{4})[-_/.](\d{2})[-_/.](\d{2})(?!\d)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or file to keep in step: ``collection`` is the person's name for it, ``exclude`` the
+    patterns that hold for it alone.
+    """
+
+    path: Path
+    collection: str = ""
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,33 +78,57 @@ class _Guard:
 
 
 def ingest(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Source],
     library: Library,
     *,
     report: Report = lambda event: None,
     check: Check = lambda: None,
     exclude: Sequence[str] = (),
+    formats: Formats = BUILT_IN,
 ) -> list[Outcome]:
     """Bring the library into step with ``paths``; returns one outcome a file.
 
-    Folders are remembered (Library.roots) and files gone from them are dropped. Raises IngestError
-    for a path that is not there (before anything is changed), KnowledgeError where the library or
-    the embedder cannot be used, and whatever ``check`` raises; all that was stored until then
-    stays.
+    Folders are remembered (Library.roots) and files gone from them are dropped. A file that two
+    sources hold belongs to the nearer one. Raises IngestError for a path that is not there (before
+    anything is changed), KnowledgeError where the library or the embedder cannot be used, and
+    whatever ``check`` raises; all that was stored until then stays.
     """
     guard = _Guard(check)
-    found = walk(paths, exclude=exclude, check=guard)
+    sources = [path if isinstance(path, Source) else Source(Path(path)) for path in paths]
+    found = Walk()
+    homes: dict[Path, Source] = {}
+    for source in sources:
+        one = walk([source.path], exclude=(*exclude, *source.exclude), formats=formats, check=guard)
+        found.roots += [root for root in one.roots if root not in found.roots]
+        found.unreadable |= one.unreadable
+        found.passed |= one.passed
+        for path in one.files:
+            if path not in homes or len(str(source.path)) > len(str(homes[path].path)):
+                homes[path] = source
+    found.files = sorted(homes)
+    named = {str(path): source.collection for path, source in homes.items()}
     with library.writing():
-        return _Run(library, found, report, guard).all()
+        return _Run(library, found, named, formats, report, guard).all()
 
 
 class _Run:
-    def __init__(self, library: Library, found: Walk, report: Report, check: _Guard) -> None:
+    def __init__(
+        self,
+        library: Library,
+        found: Walk,
+        collections: dict[str, str],
+        formats: Formats,
+        report: Report,
+        check: _Guard,
+    ) -> None:
         self.library = library
         self.found = found
+        self.collections = collections
+        self.formats = formats
         self.report = report
         self.check = check
         self.manifest = library.manifest()
+        self.rows = {row.path: row for row in library.documents()}
         self.here = {str(path) for path in found.files}
         self.gone: dict[str, str] | None = None
         self.done = 0
@@ -143,25 +185,27 @@ class _Run:
         kind = ""
         digest = ""
         try:
-            kind = kind_of(path) or ""
+            kind = self.formats.kind_of(path) or ""
             most = MAX_BYTES.get(kind, MAX_TEXT_BYTES)
             if state.st_size > most:
                 raise UnreadableError(
                     f"too large: {state.st_size >> 20} MB, the limit is {most >> 20} MB",
                     status="skipped",
                 )
-            digest = self.hash(path)
+            digest = self.hash(path, state.st_size if kind == "weights" else 0)
             document = Document(text, digest, state.st_size, state.st_mtime_ns, kind, path.stem)
+            document = replace(document, collection=self.collections.get(text, ""))
             if known is not None and known[0] == digest:
                 self.library.touch(document)
                 return self.unchanged(text)
-            parsed = reader(kind)(path, check=self.check)
+            parsed = self.formats.reader(kind)(path, check=self.check)
             document = replace(
                 document,
                 kind=parsed.kind,
                 title=parsed.title,
                 properties=parsed.properties,
                 tags=parsed.tags,
+                date=date_of(parsed.properties, state.st_mtime),
             )
             chunks = chunk(parsed, check=self.check)
             if not chunks:
@@ -176,18 +220,25 @@ class _Run:
         self.pending += len(chunks)
         return Outcome(text, "indexed", parsed.note, len(chunks))
 
-    def hash(self, path: Path) -> str:
+    def hash(self, path: Path, size: int = 0) -> str:
+        """SHA-256 of the bytes; of the first 16 MB and the size where ``size`` is larger than that."""
         digest = hashlib.sha256()
+        left = _HASH_HEAD if size > _HASH_HEAD else sys.maxsize
         with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
+            while left > 0 and (block := stream.read(min(left, 1 << 20))):
                 self.check()
                 digest.update(block)
+                left -= len(block)
+        if size > _HASH_HEAD:
+            digest.update(str(size).encode())
         return digest.hexdigest()
 
     def unchanged(self, path: str) -> Outcome:
-        row = self.library.document(path)
+        row = self.rows.get(path)
         if row is None:
             return Outcome(path, "unchanged", "", 0)
+        if row.collection != self.collections.get(path, ""):
+            self.library.set_collection(path, self.collections.get(path, ""))
         status = "unchanged" if row.status == "indexed" else row.status
         return Outcome(path, status, row.reason, row.chunks)
 
@@ -204,6 +255,7 @@ class _Run:
             first = (str(error).splitlines() or [""])[0][:120]
             reason = f"could not be understood: {type(error).__name__}: {first}"
         document = Document(path, digest, state.st_size, state.st_mtime_ns, kind, Path(path).stem)
+        document = replace(document, collection=self.collections.get(path, ""))
         if digest or status == "skipped":
             self.library.put(document, [], status=status, reason=reason, embed=False)
         elif path in self.manifest:
@@ -224,6 +276,8 @@ class _Run:
             return None
         same = self.library.chunks(old) == chunks
         self.library.move(old, document.path, document.mtime_ns)
+        if document.collection:
+            self.library.set_collection(document.path, document.collection)
         self.manifest.pop(old, None)
         reason = f"moved from {old}"
         if same:
@@ -246,6 +300,14 @@ class _Run:
             if self.library.remove(path):
                 outcomes.append(Outcome(path, "removed", "", 0))
         return outcomes
+
+
+def date_of(properties: Mapping[str, Any], changed: float) -> str:
+    """``2026-01-31``: the document's own date, else the day it was last changed (seconds since 1970)."""
+    for key in _DATES:
+        if match := _DATE.search(str(properties.get(key, ""))):
+            return "-".join(match.groups())
+    return datetime.fromtimestamp(changed).astimezone().strftime("%Y-%m-%d")
 
 
 def _text(path: Path) -> str:

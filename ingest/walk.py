@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.parsed import IngestError
-from ingest.readers import EXTENSIONS
+from ingest.readers import BUILT_IN, Formats
 from knowledge.errors import nearest
 
 # Folders that hold copies or machinery, never notes.
@@ -40,6 +40,7 @@ def walk(
     paths: Sequence[str | Path],
     *,
     exclude: Sequence[str] = (),
+    formats: Formats = BUILT_IN,
     check: Callable[[], None] = lambda: None,
 ) -> Walk:
     """Raises IngestError for a path that is not there. ``exclude`` holds shell patterns, matched
@@ -50,12 +51,12 @@ def walk(
         if path.is_dir():
             if path not in found.roots:
                 found.roots.append(path)
-            _folder(path, exclude, check, found, seen)
+            _folder(path, exclude, formats, check, found, seen)
         elif path not in seen:
             seen.add(path)
             if not path.is_file():
                 found.passed[path] = "not a regular file"
-            elif path.suffix.lower() in EXTENSIONS:
+            elif formats.reads(path):
                 found.files.append(path)
             else:
                 found.passed[path] = f"no reader for {path.suffix or 'files without an ending'}"
@@ -82,6 +83,7 @@ def _existing(path: str | Path) -> Path:
 def _folder(
     root: Path,
     exclude: Sequence[str],
+    formats: Formats,
     check: Callable[[], None],
     found: Walk,
     seen: set[Path],
@@ -102,15 +104,13 @@ def _folder(
                 continue
             try:
                 if entry.is_symlink():
-                    if path.suffix.lower() in EXTENSIONS and not _inside(path, root):
+                    if formats.reads(path) and not _inside(path, root):
                         found.passed[path] = "a link out of the folder"
                 elif entry.is_dir(follow_symlinks=False):
                     if not _machinery(path):
                         waiting.append(path)
                 elif (
-                    path.suffix.lower() in EXTENSIONS
-                    and path not in seen
-                    and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
+                    formats.reads(path) and path not in seen and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
                 ):
                     seen.add(path)
                     found.files.append(path)

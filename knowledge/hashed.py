@@ -24,8 +24,11 @@ class HashedWords:
         self.identity = f"hashed-words:{dimension}"
         self.dimension = dimension
         self.max_tokens = 1_000_000
+        self.floor = 0.0
 
-    def encode(self, texts: Sequence[str], *, check: Callable[[], None] | None = None) -> NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], *, query: bool = False, check: Callable[[], None] | None = None
+    ) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
             if check is not None:

@@ -17,6 +17,7 @@ from functools import lru_cache
 import snowballstemmer
 
 _WORD = re.compile(r"[^\W_]+")
+_DOTTED = re.compile(r"(?<!\w)(?:[^\W\d_]\.){2,}(?:[^\W\d_](?!\w))?")  # w.a.l.t. is walt
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 _CYRILLIC = re.compile(r"[\u0400-\u04ff]")
 _LATIN_MARK = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -78,7 +79,7 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str]:
     """The folded words of ``text`` in order, not stemmed."""
     found: list[str] = []
-    for match in _WORD.finditer(fold(text)):
+    for match in _WORD.finditer(_DOTTED.sub(lambda dotted: dotted.group().replace(".", ""), fold(text))):
         word = match.group()
         if word.isascii() or not _CJK.search(word):
             found.append(word)
@@ -102,9 +103,14 @@ VAGUE_TERMS = frozenset(
     for word in _words(
         """
         work use used need call mean mention explain describe show say said know make give take
-        happen example many much different difference kind type thing way name
+        happen example many much different difference kind type thing way name let one several
+        instead want see look find set put keep go come try become start begin own whole first next
+        possible good better best possibly else another choose pick ask allow enable
         нужен нужна нужно нужны делает делать работает работать значит означает называется зачем
         использовать используется применяется отличается отличие пример разница объясни расскажи
+        сначала после потом затем уметь умеет умеют взять брать берут брали лучше хороший дай дать дает
+        покажи назови перечисли несколько один вместо самый нужно собираемся поставить ставить стоит
+        получить получается найти именно еще кроме
         """
     )
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from knowledge import DEFAULT_EMBEDDER, embedders, evidence, search
-from knowledge.embedders import Embedder
+from knowledge.embedders import Embedder, level
 from knowledge.errors import (
     DocumentNotFoundError,
     EmbedderChangedError,
@@ -25,7 +26,11 @@ from knowledge.errors import (
     StoreError,
     nearest,
 )
+from knowledge.evidence import MAX_QUOTES
+from knowledge.filters import EVERYTHING, Filter
+from knowledge.glossary import in_english
 from knowledge.records import Chunk, Document, DocumentRow, Evidence, Passage
+from knowledge.rerankers import CrossEncoder, Reranker
 from knowledge.search import Found
 from knowledge.store import Store
 from knowledge.vectors import VectorIndex
@@ -42,7 +47,9 @@ class Library:
     """The library in ``folder`` (made where there is none).
 
     ``embedder``: a name of ``knowledge.EMBEDDERS``, a model folder's path, or an Embedder; None is
-    the one whose vectors the library holds, else the bundled one. Raises StoreError.
+    the one whose vectors the library holds, else the bundled one. ``reranker``: a cross-encoder or
+    its folder, loaded at the first question. ``server``: address of a Chroma server that holds the
+    vectors in place of the folder (the store's name there is made from its own). Raises StoreError.
     """
 
     def __init__(
@@ -51,6 +58,8 @@ class Library:
         *,
         embedder: Embedder | str | None = None,
         writable: bool = False,
+        reranker: Reranker | str | None = None,
+        server: str = "",
     ) -> None:
         self.folder = Path(folder)
         self.writable = writable
@@ -60,6 +69,8 @@ class Library:
         self._named = embedder if isinstance(embedder, str) else None
         if embedder is not None and not isinstance(embedder, str):
             self._embedder = embedder
+        self._reranker = reranker
+        self._server = server
         self._lock = FileLock(str(self.folder / "library.lock"))
 
     @contextmanager
@@ -110,6 +121,13 @@ class Library:
                 self._named or self._store.meta("embedder_name") or DEFAULT_EMBEDDER
             )
         return self._embedder
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """The cross-encoder, loaded now if it was not; raises EmbedderError."""
+        if isinstance(self._reranker, str):
+            self._reranker = CrossEncoder(Path(self._reranker).expanduser()) if self._reranker else None
+        return self._reranker
 
     def _checked_embedder(self) -> Embedder:
         embedder = self.embedder
@@ -204,6 +222,11 @@ class Library:
         with self.writing():
             self._store.touch(document)
 
+    def set_collection(self, path: str, collection: str) -> None:
+        """Keep a document under another collection's name."""
+        with self.writing():
+            self._store.set_collection(path, collection)
+
     def move(self, old: str, new: str, mtime_ns: int | None = None) -> None:
         with self.writing():
             self._store.move(old, new, mtime_ns)
@@ -229,35 +252,51 @@ class Library:
 
     # Questions
 
-    def explain(self, query: str) -> Found:
+    def explain(self, query: str, within: Filter = EVERYTHING) -> Found:
         """Every chunk that a search for ``query`` considers, with its signals, best first."""
         if (index := self._open_index()) is None:  # nothing was ever embedded: full text alone
-            return search.find(self._store, None, query, np.zeros(1, dtype=np.float32))
+            return search.find(self._store, None, query, np.zeros(1, dtype=np.float32), within=within)
         embedder = self._checked_embedder()
-        return search.find(
+        read, weight = query, search.DENSE_WEIGHT
+        if not embedder.reads(query):
+            # Put into the embedder's language where the field's words suffice; else full text leads.
+            read = in_english(query) or query
+            weight = search.GLOSSED_DENSE_WEIGHT if read != query else search.UNREAD_DENSE_WEIGHT
+        found = search.find(
             self._store,
             index,
             query,
-            embedder.encode([query])[0],
-            dense_weight=(search.DENSE_WEIGHT if embedder.reads(query) else search.UNREAD_DENSE_WEIGHT),
+            embedder.encode([read], query=True)[0],
+            dense_weight=weight,
+            within=within,
+            level=partial(level, embedder),
         )
+        return found if self.reranker is None else search.rerank(self._store, found, self.reranker)
 
     def paths_of(self, chunk_ids: Sequence[int]) -> dict[int, str]:
         """chunk id -> path of its document, for the ids that exist."""
         return {chunk: path for chunk, (path, _, _) in self._store.located(chunk_ids).items()}
 
-    def search(self, query: str, k: int = 8) -> list[Passage]:
+    def search(self, query: str, k: int = 8, within: Filter = EVERYTHING) -> list[Passage]:
         """The ``k`` best passages, best first; raises QueryError, EmbedderError."""
-        return self.passages(self.explain(query), k)
+        return self.passages(self.explain(query, within), k)
 
     def passages(self, found: Found, k: int = 8) -> list[Passage]:
         """The best ``k`` of what ``explain`` found, copies of a better one left out."""
         return search.passages(self._store, found, k)
 
-    def evidence(self, question: str, k: int = 8) -> Evidence:
-        """Verbatim quotes that answer ``question``, or a refusal with the nearest passages."""
-        found = self.explain(question)
-        return evidence.gather(self._store, self.embedder, found, self.passages(found, k))
+    def evidence(self, question: str, k: int = 8, within: Filter = EVERYTHING, *, most: int = MAX_QUOTES) -> Evidence:
+        """Up to ``most`` verbatim quotes that answer ``question``, or a refusal with the nearest passages."""
+        found = self.explain(question, within)
+        return evidence.gather(self._store, self.embedder, found, self.passages(found, k), most=most)
+
+    def neighbours(self, passage: Passage) -> list[Chunk]:
+        """The chunks before and after a passage in its document."""
+        return [chunk for _, chunk in self._store.neighbours(passage.chunk_id)]
+
+    def backlinks(self, path: str) -> list[tuple[str, int, str]]:
+        """(path, line, heading) of passages elsewhere that link to this document or a block of it."""
+        return self._store.links.backlinks(path)
 
     # The whole
 

@@ -30,7 +30,8 @@ def shown(text: str) -> str:
 @dataclass(frozen=True)
 class Document:
     """One file as it was read. ``path`` is absolute; ``sha256`` is of the bytes; ``kind`` names
-    its reader.
+    its reader. ``collection`` is the name under which the person keeps its folder; ``date`` is its
+    own (``2026-01-31``: of the journal, the front matter, else of the last change).
     """
 
     path: str
@@ -41,6 +42,8 @@ class Document:
     title: str
     properties: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    collection: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class DocumentRow:
     status: str
     reason: str
     chunks: int
+    collection: str = ""
+    date: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "tags": list(self.tags), "properties": dict(self.properties)}
@@ -70,7 +75,7 @@ class Chunk:
     ``text`` is verbatim: the lines ``line_start..line_end`` joined by newlines contain it.
     ``heading`` is "page title > heading > parent blocks". ``search_text`` is what is indexed and
     embedded where that is not ``text`` itself (markup and hidden properties left out); empty means
-    ``text``.
+    ``text``. ``blocks`` are the ids of all blocks in it, ``block_id`` the first of them.
     """
 
     ordinal: int
@@ -82,6 +87,7 @@ class Chunk:
     block_id: str | None = None
     links: tuple[str, ...] = ()
     search_text: str = ""
+    blocks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def embedded(self) -> str:

@@ -15,15 +15,19 @@ below a cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knowledge import glossary
 from knowledge.errors import QueryError
+from knowledge.filters import EVERYTHING, Filter
 from knowledge.language import content_terms, fold
-from knowledge.records import Passage
+from knowledge.records import Chunk, Passage
+from knowledge.rerankers import DEPTH as RERANK_DEPTH
+from knowledge.rerankers import Reranker
 from knowledge.store import Store
 from knowledge.vectors import VectorIndex
 
@@ -32,14 +36,28 @@ Vector = NDArray[np.float32]
 DEPTH = 200
 DENSE_WEIGHT = 0.5
 UNREAD_DENSE_WEIGHT = 0.2  # for a query in a language the embedder does not read
+GLOSSED_DENSE_WEIGHT = 0.35  # for one put into that language word by word
 # Two passages closer than this are the same text copied (a changed date or title apart).
 SAME_COSINE = 0.985
+# Maximal marginal relevance (Carbonell and Goldstein 1998): this much of a choice is the score,
+# the rest is being unlike what is chosen already.
+MMR_LAMBDA = 0.85
+_MMR_POOL = 4  # times k hits to choose from
+
+# A block that a good hit refers to gets this share of that hit's score; a page gets this for each
+# good hit elsewhere that links to it.
+REFERENCE_SHARE = 0.5
+BACKLINK_BONUS = 0.03
+_MOST_BACKLINKS = 3
+_LINKING_HITS = 30
+_GOOD = 0.6  # of the best score: only such hits lend weight to what they link to
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A chunk and what speaks for it. ``bm25`` is SQLite's score, ``dense`` the cosine; ranks
-    count from 1.
+    """A chunk and what speaks for it. ``bm25`` is SQLite's score, ``dense`` the cosine above the
+    embedder's floor; ranks count from 1. ``links`` is what references added, ``rerank`` the
+    cross-encoder's word.
     """
 
     chunk_id: int
@@ -48,17 +66,22 @@ class Hit:
     dense: float
     bm25_rank: int | None
     dense_rank: int | None
+    links: float = 0.0
+    rerank: float | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """Everything a search saw, best first, for evidence and for ``--explain``."""
+    """Everything a search saw, best first, for evidence and for ``--explain``. ``alike`` holds other
+    stems of the same meaning for the question's (knowledge.glossary).
+    """
 
     query: str
     stems: tuple[str, ...]
     vector: Vector
     hits: tuple[Hit, ...]
     index: str
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def fuse(
@@ -103,64 +126,145 @@ def find(
     *,
     depth: int = DEPTH,
     dense_weight: float = DENSE_WEIGHT,
+    within: Filter = EVERYTHING,
+    level: Callable[[float], float] = float,
 ) -> Found:
     """Rank chunks for ``query``, whose embedding is ``vector``. Raises QueryError for a query
-    without words.
+    without words. ``level`` puts a cosine on the scale from unrelated (0) to equal (1).
     """
     stems = content_terms(query)
     if not stems:
         raise QueryError("The question holds no words", "Ask in words: letters or digits.")
-    bm25 = store.bm25(stems, depth)
-    dense, used = ([], "none") if index is None else index.search(vector, depth)
+    alike = glossary.equivalents(query)
+    bm25 = store.bm25(_asked(store, stems, alike), depth, within)
+    allowed = store.chunks_within(within) if within else None
+    dense, used = ([], "none") if index is None else index.search(vector, depth, allowed)
     seen = {chunk for chunk, _ in dense}
     blobs = store.vectors_of([chunk for chunk, _ in bm25 if chunk not in seen])
-    cosines = {chunk: float(np.frombuffer(blob, dtype=np.float32) @ vector) for chunk, blob in blobs.items()}
-    hits = fuse(bm25, dense, cosines, dense_weight=dense_weight)
-    return Found(query, tuple(stems), vector, tuple(hits), used)
+    cosines = {chunk: level(float(np.frombuffer(blob, dtype=np.float32) @ vector)) for chunk, blob in blobs.items()}
+    levelled = [(chunk, level(cosine)) for chunk, cosine in dense]
+    hits = fuse(bm25, levelled, cosines, dense_weight=dense_weight)
+    return Found(query, tuple(stems), vector, tuple(follow(store, hits, allowed)), used, alike)
 
 
-def passages(store: Store, found: Found, k: int) -> list[Passage]:
-    """The best ``k`` hits as passages, copies of a better one left out."""
-    chosen: list[Passage] = []
+def _asked(store: Store, stems: Sequence[str], alike: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """The stems, with those of the same meaning in the other language or for words no note holds.
+
+    Synonyms of words that do occur are left to the vectors: in full text they cost precision.
+    """
+    frequencies = store.document_frequencies(stems)
+    others = [
+        other
+        for one in stems
+        for other in alike.get(one, ())
+        if not frequencies[one] or other.isascii() != one.isascii()
+    ]
+    return list(dict.fromkeys((*stems, *others)))
+
+
+def follow(store: Store, hits: list[Hit], allowed: Sequence[int] | None = None) -> list[Hit]:
+    """Hits with the weight of references: blocks that good hits refer to, pages they link to.
+
+    A block that no list found comes in by its reference alone.
+    """
+    if not hits or not store.links.exist():
+        return hits
+    good = {hit.chunk_id: hit for hit in hits[:_LINKING_HITS] if hit.score >= _GOOD * hits[0].score}
+    gains: dict[int, float] = {}
+    for source, target in store.links.referenced(list(good)):
+        if source in good:
+            gains[target] = max(gains.get(target, 0.0), REFERENCE_SHARE * good[source].score)
+    homes = store.links.documents_of([hit.chunk_id for hit in hits])
+    linking: dict[int, set[int]] = {}
+    for source, document in store.links.linked_pages(list(good)):
+        linking.setdefault(document, set()).add(homes.get(source, 0))
+    for chunk, document in homes.items():
+        if document in linking:
+            gains[chunk] = gains.get(chunk, 0.0) + BACKLINK_BONUS * min(_MOST_BACKLINKS, len(linking[document]))
+    known = {hit.chunk_id for hit in hits}
+    permitted = None if allowed is None else set(allowed)
+    raised = [
+        replace(hit, score=hit.score + gains[hit.chunk_id], links=gains[hit.chunk_id]) if hit.chunk_id in gains else hit
+        for hit in hits
+    ]
+    raised += [
+        Hit(chunk, gain, 0.0, 0.0, None, None, gain)
+        for chunk, gain in gains.items()
+        if chunk not in known and (permitted is None or chunk in permitted)
+    ]
+    return sorted(raised, key=lambda hit: (-hit.score, hit.chunk_id))
+
+
+def rerank(store: Store, found: Found, reranker: Reranker) -> Found:
+    """The first hits in the cross-encoder's order, half of the score its own; the others below them."""
+    first, rest = found.hits[:RERANK_DEPTH], found.hits[RERANK_DEPTH:]
+    located = store.located([hit.chunk_id for hit in first])
+    first = tuple(hit for hit in first if hit.chunk_id in located)
+    texts = [located[hit.chunk_id][2].embedded for hit in first]
+    values = reranker.scores(found.query, texts)
+    top = first[0].score if first else 1.0
+    judged = [
+        replace(hit, score=0.5 * hit.score / (top or 1.0) + 0.5 * value, rerank=value)
+        for hit, value in zip(first, values, strict=True)
+    ]
+    judged.sort(key=lambda hit: (-hit.score, hit.chunk_id))
+    least = judged[-1].score if judged else 0.0
+    below = [replace(hit, score=least * hit.score / (top or 1.0)) for hit in rest]
+    return replace(found, hits=(*judged, *below))
+
+
+def passages(store: Store, found: Found, k: int, *, mmr: float = MMR_LAMBDA) -> list[Passage]:
+    """``k`` of the best hits, copies left out and likenesses held back; best first.
+
+    The best hit is always among them.
+    """
+    pool = found.hits[: _MMR_POOL * k]
+    located = store.located([hit.chunk_id for hit in pool])
+    blobs = store.vectors_of([hit.chunk_id for hit in pool])
+    best = pool[0].score if pool else 1.0
+    waiting = [hit for hit in pool if hit.chunk_id in located]
+    likeness = np.zeros(len(waiting), dtype=np.float32)
+    vectors = np.zeros((len(waiting), len(found.vector)), dtype=np.float32)
+    for row, hit in enumerate(waiting):
+        if (blob := blobs.get(hit.chunk_id)) is not None and len(blob) == 4 * vectors.shape[1]:
+            vectors[row] = np.frombuffer(blob, dtype=np.float32)
+    relevance = np.array([hit.score / (best or 1.0) for hit in waiting], dtype=np.float32)
+    left = set(range(len(waiting)))
     texts: set[str] = set()
-    matrix = np.zeros((0, len(found.vector)), dtype=np.float32)
-    for start in range(0, len(found.hits), 2 * k):
-        some = found.hits[start : start + 2 * k]
-        located = store.located([hit.chunk_id for hit in some])
-        blobs = store.vectors_of([hit.chunk_id for hit in some])
-        for hit in some:
-            if len(chosen) == k:
-                return chosen
-            if hit.chunk_id not in located:
-                continue
-            path, title, chunk = located[hit.chunk_id]
-            body = " ".join(fold(chunk.text).split())
-            if body in texts:
-                continue
-            if (blob := blobs.get(hit.chunk_id)) is not None:
-                own = np.frombuffer(blob, dtype=np.float32)
-                if len(matrix) and float((matrix @ own).max()) > SAME_COSINE:
-                    continue
-                matrix = np.vstack([matrix, own])
-            texts.add(body)
-            chosen.append(
-                Passage(
-                    chunk_id=hit.chunk_id,
-                    path=path,
-                    title=title,
-                    heading=chunk.heading,
-                    line_start=chunk.line_start,
-                    line_end=chunk.line_end,
-                    page=chunk.page,
-                    score=round(hit.score, 6),
-                    text=chunk.text,
-                    signals={
-                        "bm25": round(hit.bm25, 4),
-                        "bm25_rank": hit.bm25_rank,
-                        "dense": round(hit.dense, 4),
-                        "dense_rank": hit.dense_rank,
-                        "index": found.index,
-                    },
-                )
-            )
-    return chosen
+    chosen: list[int] = []
+    while left and len(chosen) < k:
+        value = mmr * relevance - (1 - mmr) * np.maximum(likeness, 0)
+        row = max(left, key=lambda n: (float(value[n]), -n))
+        left.discard(row)
+        body = " ".join(fold(located[waiting[row].chunk_id][2].text).split())
+        if body in texts or likeness[row] > SAME_COSINE:
+            continue
+        texts.add(body)
+        chosen.append(row)
+        likeness = np.maximum(likeness, vectors @ vectors[row])
+    return [_passage(waiting[row], *located[waiting[row].chunk_id], found.index) for row in sorted(chosen)]
+
+
+def _passage(hit: Hit, path: str, title: str, chunk: Chunk, index: str) -> Passage:
+    signals = {
+        "bm25": round(hit.bm25, 4),
+        "bm25_rank": hit.bm25_rank,
+        "dense": round(hit.dense, 4),
+        "dense_rank": hit.dense_rank,
+        "links": round(hit.links, 4),
+        "index": index,
+    }
+    if hit.rerank is not None:
+        signals["rerank"] = round(hit.rerank, 4)
+    return Passage(
+        chunk_id=hit.chunk_id,
+        path=path,
+        title=title,
+        heading=chunk.heading,
+        line_start=chunk.line_start,
+        line_end=chunk.line_end,
+        page=chunk.page,
+        score=round(hit.score, 6),
+        text=chunk.text,
+        signals=signals,
+    )

@@ -30,6 +30,8 @@ _MARK = re.compile(
 _PROPERTY = re.compile(r"\s*[^\s:]+::(?:\s|$)")
 _FENCE = re.compile(r"\s*(?:[-*+]\s+)?(?:```|~~~)")
 _ADDRESS = re.compile(r"\]\([^()\s]*\)|<?\b(?:https?://|www\.)[^\s<>()\[\]]*>?|!\[[^\]]*\]\([^)]*\)")
+# "A model for video. (https://example.org)": the address belongs to the sentence before it.
+_LINK_BEHIND = re.compile(r"[ \t]*(?:\(\s*<?(?:https?://|www\.)[^\s<>()]*>?\s*\)|<(?:https?://|www\.)[^\s<>]*>)")
 _EMPHASIS = re.compile(r"(?<!\w)[*_`~]{1,3}(?=\w)|(?<=[\w.,:;!?)])[*_`~]{1,3}(?!\w)|\[\[|\]\]|(?<!\w)\[")
 
 
@@ -57,6 +59,10 @@ def split(text: str) -> list[Sentence]:
             if any(character.isalnum() for character in text[left:right]):
                 sentences.append(Sentence(left, right, kind, indent))
     return sentences
+
+
+def has_address(text: str) -> bool:
+    return bool(_ADDRESS.search(text))
 
 
 def plain(text: str) -> str:
@@ -104,10 +110,11 @@ def _cut(text: str, start: int, end: int, *, prose: bool) -> list[tuple[int, int
     if prose:
         begin = start
         for stop in _END.finditer(text, start, end):
-            if _ABBREVIATION.search(text, max(start, stop.end() - 12), stop.end()):
+            if stop.end() <= begin or _ABBREVIATION.search(text, max(start, stop.end() - 12), stop.end()):
                 continue
-            spans.append((begin, stop.end()))
-            begin = stop.end()
+            after = _LINK_BEHIND.match(text, stop.end(), end)
+            spans.append((begin, after.end() if after else stop.end()))
+            begin = spans[-1][1]
         spans.append((begin, end))
     else:
         spans.append((start, end))

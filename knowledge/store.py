@@ -19,50 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from knowledge import schema
 from knowledge.errors import StoreError
-from knowledge.language import terms
+from knowledge.filters import EVERYTHING, Filter
+from knowledge.language import fold, terms
+from knowledge.links import Links, batches, link_target, marks, page_names
 from knowledge.records import Chunk, Document, DocumentRow
 
-SCHEMA_VERSION = 1
 FILE_NAME = "library.sqlite3"
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (
-  path TEXT PRIMARY KEY, added_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID;
-CREATE TABLE documents (
-  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
-  mtime_ns INTEGER NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
-  properties TEXT NOT NULL, tags TEXT NOT NULL,
-  status TEXT NOT NULL, reason TEXT NOT NULL, chunks INTEGER NOT NULL,
-  added_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);
-CREATE INDEX documents_sha256 ON documents (sha256);
-CREATE TABLE chunks (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
-  ordinal INTEGER NOT NULL, text TEXT NOT NULL, search_text TEXT NOT NULL, heading TEXT NOT NULL,
-  line_start INTEGER NOT NULL, line_end INTEGER NOT NULL, page INTEGER, block_id TEXT,
-  links TEXT NOT NULL,
-  UNIQUE (document, ordinal));
-CREATE INDEX chunks_block ON chunks (block_id) WHERE block_id IS NOT NULL;
-CREATE TABLE vectors (
-  chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
-  vector BLOB NOT NULL, indexed INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX vectors_waiting ON vectors (chunk) WHERE indexed = 0;
-CREATE TABLE removed (chunk INTEGER PRIMARY KEY);
-CREATE VIRTUAL TABLE chunk_terms
-  USING fts5 (heading, body, tokenize = 'unicode61 remove_diacritics 0');
-CREATE VIRTUAL TABLE chunk_vocabulary USING fts5vocab (chunk_terms, 'row');
-CREATE TRIGGER vector_leaves AFTER DELETE ON vectors WHEN old.indexed = 1
-  BEGIN INSERT OR IGNORE INTO removed VALUES (old.chunk); END;
-CREATE TRIGGER chunk_leaves AFTER DELETE ON chunks
-  BEGIN DELETE FROM chunk_terms WHERE rowid = old.id; END;
-"""
-
 _CHUNK = "text, search_text, heading, line_start, line_end, page, block_id, links"
-_ROW = "path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks"
+_ROW = "path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks, collection, date"
 _BM25 = "bm25(chunk_terms, 1.0, 1.0)"
-_MANY = 500  # values in one statement; SQLite's own limit is 32,766
 
 
 class Store:
@@ -80,6 +48,7 @@ class Store:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._prepare()
+            self.links = Links(self._db)
         except OSError as error:
             raise StoreError(
                 f"The library folder {folder} cannot be used: {error.strerror or error}",
@@ -92,23 +61,11 @@ class Store:
             ) from error
 
     def _prepare(self) -> None:
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            # Another process may be doing the same: the second one waits here and then sees the
-            # tables.
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in _statements(_SCHEMA):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-        elif found != SCHEMA_VERSION:
+        self._db.create_function("fold", 1, lambda value: fold(str(value)), deterministic=True)
+        found = schema.prepare(self._db)
+        if found != schema.VERSION:
             raise StoreError(
-                f"The library {self.path} has layout {found}, not {SCHEMA_VERSION}",
+                f"The library {self.path} has layout {found}, not {schema.VERSION}",
                 "Use the program that made it, or move it away and ingest again.",
             )
 
@@ -210,7 +167,7 @@ class Store:
                 kept[_chunk(0, row[1:]).embedded] = row[0]
             db.execute("DELETE FROM documents WHERE path = ?", (document.path,))
             cursor = db.execute(
-                f"INSERT INTO documents ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO documents ({_ROW}) VALUES ({marks(_ROW.split(','))})",
                 (
                     document.path,
                     document.sha256,
@@ -223,7 +180,13 @@ class Store:
                     status,
                     reason,
                     len(chunks),
+                    document.collection,
+                    document.date,
                 ),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO names VALUES (?, ?)",
+                ((name, cursor.lastrowid) for name in page_names(document)),
             )
             return [self._put_chunk(db, cursor.lastrowid, chunk, kept) for chunk in chunks]
 
@@ -253,6 +216,11 @@ class Store:
                 " ".join(terms(chunk.search_text or chunk.text)),
             ),
         )
+        db.executemany(
+            "INSERT OR IGNORE INTO links VALUES (?, ?)",
+            ((target, chunk_id) for link in chunk.links if (target := link_target(link))),
+        )
+        db.executemany("INSERT OR IGNORE INTO blocks VALUES (?, ?)", ((b, chunk_id) for b in chunk.blocks))
         if (vector := kept.get(chunk.embedded)) is not None:
             db.execute("INSERT INTO vectors (chunk, vector) VALUES (?, ?)", (chunk_id, vector))
         return chunk_id
@@ -264,6 +232,11 @@ class Store:
                 "UPDATE documents SET mtime_ns = ?, size = ? WHERE path = ?",
                 (document.mtime_ns, document.size, document.path),
             )
+
+    def set_collection(self, path: str, collection: str) -> None:
+        """The person keeps the document's folder under another name now."""
+        with self._write() as db:
+            db.execute("UPDATE documents SET collection = ? WHERE path = ?", (collection, path))
 
     def move(self, old: str, new: str, mtime_ns: int | None = None) -> bool:
         """The file went from ``old`` to ``new``; its chunks and vectors go with it. False: no such
@@ -306,25 +279,46 @@ class Store:
     def located(self, ids: Sequence[int]) -> dict[int, tuple[str, str, Chunk]]:
         """chunk id -> (path, document title, chunk), for the ids that exist."""
         found: dict[int, tuple[str, str, Chunk]] = {}
-        for some in _batches(ids):
+        for some in batches(ids):
             for row in self._db.execute(
                 f"SELECT c.id, d.path, d.title, c.ordinal, {_CHUNK} FROM chunks c"
-                f" JOIN documents d ON d.id = c.document WHERE c.id IN ({_marks(some)})",
+                f" JOIN documents d ON d.id = c.document WHERE c.id IN ({marks(some)})",
                 some,
             ):
                 found[row[0]] = (row[1], row[2], _chunk(row[3], row[4:]))
         return found
 
-    def bm25(self, stems: Iterable[str], limit: int) -> list[tuple[int, float]]:
+    def bm25(self, stems: Iterable[str], limit: int, within: Filter = EVERYTHING) -> list[tuple[int, float]]:
         """(chunk id, BM25 score, larger is better) of the best chunks with any of the stems."""
         query = " OR ".join(f'"{stem}"' for stem in stems if '"' not in stem)
         if not query:
             return []
+        condition, values = within.where()
+        joined = " JOIN chunks c ON c.id = chunk_terms.rowid JOIN documents d ON d.id = c.document" if within else ""
         rows = self._db.execute(
-            f"SELECT rowid, {_BM25} FROM chunk_terms WHERE chunk_terms MATCH ? ORDER BY {_BM25} LIMIT ?",
-            (query, limit),
+            f"SELECT chunk_terms.rowid, {_BM25} FROM chunk_terms{joined}"
+            f" WHERE chunk_terms MATCH ? AND {condition} ORDER BY {_BM25} LIMIT ?",
+            (query, *values, limit),
         )
         return [(row[0], -row[1]) for row in rows]
+
+    def chunks_within(self, within: Filter) -> list[int]:
+        """Ids of the chunks whose documents pass the filter, ascending."""
+        condition, values = within.where()
+        rows = self._db.execute(
+            f"SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document WHERE {condition} ORDER BY c.id", values
+        )
+        return [row[0] for row in rows]
+
+    def neighbours(self, chunk_id: int) -> list[tuple[int, Chunk]]:
+        """The chunks before and after this one in its document, where there are any."""
+        rows = self._db.execute(
+            f"SELECT o.id, o.ordinal, {', '.join('o.' + name for name in _CHUNK.split(', '))} FROM chunks c"
+            " JOIN chunks o ON o.document = c.document AND o.ordinal IN (c.ordinal - 1, c.ordinal + 1)"
+            " WHERE c.id = ? ORDER BY o.ordinal",
+            (chunk_id,),
+        )
+        return [(row[0], _chunk(row[1], row[2:])) for row in rows]
 
     def document_frequencies(self, stems: Iterable[str]) -> dict[str, int]:
         """In how many chunks each stem occurs."""
@@ -357,9 +351,9 @@ class Store:
 
     def vectors_of(self, ids: Sequence[int]) -> dict[int, bytes]:
         found: dict[int, bytes] = {}
-        for some in _batches(ids):
+        for some in batches(ids):
             found.update(
-                self._db.execute(f"SELECT chunk, vector FROM vectors WHERE chunk IN ({_marks(some)})", some).fetchall()
+                self._db.execute(f"SELECT chunk, vector FROM vectors WHERE chunk IN ({marks(some)})", some).fetchall()
             )
         return found
 
@@ -407,7 +401,7 @@ def _chunk(ordinal: int, row: Sequence[Any]) -> Chunk:
 
 
 def _document_row(row: Sequence[Any]) -> DocumentRow:
-    path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks = row
+    path, sha256, size, mtime_ns, kind, title, properties, tags, status, reason, chunks, collection, date = row
     return DocumentRow(
         path,
         sha256,
@@ -420,23 +414,6 @@ def _document_row(row: Sequence[Any]) -> DocumentRow:
         status,
         reason,
         chunks,
+        collection,
+        date,
     )
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, triggers whole."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _batches(ids: Sequence[int]) -> Iterator[list[int]]:
-    for start in range(0, len(ids), _MANY):
-        yield list(ids[start : start + _MANY])

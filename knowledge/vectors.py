@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,15 @@ class VectorIndex:
             return False
         return True
 
-    def search(self, vector: Vector, limit: int) -> tuple[list[tuple[int, float]], str]:
-        """((chunk id, cosine), best first) and which search answered: ``chroma`` or ``exact``."""
+    def search(
+        self, vector: Vector, limit: int, allowed: Sequence[int] | None = None
+    ) -> tuple[list[tuple[int, float]], str]:
+        """((chunk id, cosine), best first) and which search answered: ``chroma`` or ``exact``.
+
+        Among ``allowed`` chunks the search is always exact: Chroma's own filter takes 20 ms at 20,000.
+        """
+        if allowed is not None:
+            return self._search_exactly(vector, limit, allowed), "exact"
         if self._version != self._store.version() and self._complete():
             self.reopen()  # another process has written and is done
         if self._collection is None or self.problem or self._version != self._store.version():
@@ -192,7 +199,8 @@ class VectorIndex:
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return [(int(chunk), 1.0 - float(far)) for chunk, far in pairs], "chroma"
 
-    def _search_exactly(self, vector: Vector, limit: int) -> list[tuple[int, float]]:
+    def matrix(self, dimension: int) -> tuple[NDArray[np.int64], Vector]:
+        """(chunk ids, their vectors) of the whole store, kept until the store changes."""
         version = self._store.version()
         if self._exact is None or self._exact[0] != version:
             ids: list[int] = []
@@ -200,9 +208,17 @@ class VectorIndex:
             for chunk, blob in self._store.vectors():
                 ids.append(chunk)
                 blobs.append(blob)
-            matrix = np.frombuffer(b"".join(blobs), dtype=np.float32).reshape(-1, len(vector))
+            matrix = np.frombuffer(b"".join(blobs), dtype=np.float32).reshape(-1, dimension)
             self._exact = (version, np.array(ids, dtype=np.int64), matrix)
-        _, chunk_ids, matrix = self._exact
+        return self._exact[1], self._exact[2]
+
+    def _search_exactly(
+        self, vector: Vector, limit: int, allowed: Sequence[int] | None = None
+    ) -> list[tuple[int, float]]:
+        chunk_ids, matrix = self.matrix(len(vector))
+        if allowed is not None:
+            rows = np.flatnonzero(np.isin(chunk_ids, np.asarray(allowed, dtype=np.int64)))
+            chunk_ids, matrix = chunk_ids[rows], matrix[rows]
         if not len(chunk_ids):
             return []
         cosines = matrix @ vector

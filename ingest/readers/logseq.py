@@ -44,6 +44,7 @@ _HIDDEN = (
     "icon",
     "public",
 )
+_DEEPEST = 100  # blocks nested deeper stand beside each other; no hand writes such a page
 _BULLET = re.compile(r"([ \t]*)[-*+](?:[ \t]+(.*))?$")
 _PROPERTY = re.compile(r"[ \t]*([^\s:`\[\](){}\"']+)::(?:[ \t]+(.*?))?[ \t]*$")
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*)$")
@@ -51,8 +52,8 @@ _FENCE = re.compile(r"[ \t]*(?:[-*+][ \t]+)?(`{3,}|~{3,})")
 _DRAWER = re.compile(r"[ \t]*:([A-Z]+):[ \t]*$")
 _REFERENCE = re.compile(r"\(\(([0-9A-Za-z-]{6,})\)\)")
 _LABELLED = re.compile(r"\[([^\[\]\n]*)\]\(\(\([0-9A-Za-z-]{6,}\)\)\)")
-_EMBED = re.compile(r"\{\{embed\s+(\[\[.+?\]\]|\(\(.+?\)\))\s*\}\}")
-_CLOZE = re.compile(r"\{\{cloze\s+(.*?)(?:\s*\\\\\s*.*?)?\}\}", re.DOTALL)
+_EMBED = re.compile(r"\{\{embed\s+(\[\[.{1,500}?\]\]|\(\(.{1,500}?\)\))\s*\}\}")
+_CLOZE = re.compile(r"\{\{cloze\s+(.{0,500}?)(?:\s*\\\\\s*.{0,500}?)?\}\}", re.DOTALL)
 _LINKED_MACRO = re.compile(r"\[([^\[\]\n]*)\]\(\{\{[^{}]*\}\}\)")
 _MACRO = re.compile(r"\{\{[^{}]*\}\}")
 _PRIORITY = re.compile(r"\[#[A-C]\]\s*")
@@ -158,7 +159,7 @@ def outline(lines: Sequence[str], first: int, check: Callable[[], None]) -> list
             if mark := _FENCE.match(line):
                 fence = mark.group(1)
             continue
-        while path[-1].width >= current.width:
+        while path[-1].width >= current.width or len(path) > _DEEPEST:
             path.pop()
         path[-1].children.append(current)
         path.append(current)

@@ -28,7 +28,8 @@ _RULE = re.compile(r" {0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$
 _TABLE = re.compile(r"[ \t]*\|")
 
 _WIKI = re.compile(r"(!?)\[\[([^\[\]|#^\n]*)((?:#\^?|\^)[^\[\]|\n]*)?(?:\|([^\[\]\n]*))?\]\]")
-_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)(?:\{[^{}\n]*\})?")
+# Lengths are bounded where a mark that is never closed would be looked for from each of its kind on.
+_IMAGE = re.compile(r"!\[([^\]\n]{0,1000})\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)(?:\{[^{}\n]*\})?")
 _LINK = re.compile(r"\[([^\[\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+\"[^\"\n]*\")?\)")
 # Only elements that occur in notes: <lora:name:0.8> and <placeholder> are words, not marks.
 _ELEMENTS = (
@@ -36,10 +37,11 @@ _ELEMENTS = (
     "|i|iframe|img|ins|kbd|li|mark|ol|p|picture|pre|q|s|samp|small|source|span|strike|strong|sub"
     "|summary|sup|svg|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var|video"
 )
-_HTML = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>\n]*)?/?>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_HTML = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>\n]*)?/?>", re.IGNORECASE)
 _BLOCK_ID = re.compile(r"(?<=\s)\^([A-Za-z0-9-]+)[ \t]*$", re.MULTILINE)
 _TAG = re.compile(r"(?<![\w/#&])#(?:\[\[([^\[\]\n]+)\]\]|([^\s#\[\](){}<>,.;:!?\"'`|\\]+))")
-_CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
+_EMPHASIS = re.compile(r"[*`~]+|(?<!\w)_+|_+(?!\w)")  # snake_case is one word
+_CODE_SPAN = re.compile(r"(?<!`)(`{1,20})(?!`).{0,2000}?(?<!`)\1(?!`)")
 
 
 @dataclass
@@ -62,7 +64,8 @@ def front_matter(lines: Sequence[str]) -> tuple[dict[str, Any], int]:
     for number, line in enumerate(lines[1:], 2):
         if line.rstrip() == fence or (fence == "---" and line.rstrip() == "..."):
             source = "\n".join(lines[1 : number - 1])
-            if "&" in source and "*" in source:  # YAML anchors can unfold without bound
+            # YAML anchors can unfold without bound, and each open bracket is looked at again for every next one.
+            if ("&" in source and "*" in source) or source.count("[") + source.count("{") > 1000:
                 return {}, 0
             try:
                 loaded = yaml.safe_load(source) if fence == "---" else tomllib.loads(source)
@@ -77,12 +80,18 @@ def plain_properties(mapping: dict[Any, Any]) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
+            return {text(key): plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set):
             return [plain(item) for item in value]
-        return value if isinstance(value, str | int | float | bool | None) else str(value)
+        if isinstance(value, int) and value.bit_length() > 1024:
+            return hex(value)  # Python writes no decimal number of thousands of digits
+        return value if isinstance(value, int | float | bool | None) else text(value)
 
-    return {str(key).strip().lower(): plain(value) for key, value in mapping.items()}
+    def text(value: Any) -> str:
+        value = hex(value) if isinstance(value, int) and value.bit_length() > 1024 else str(value)
+        return str(value.encode("utf-8", "replace").decode("utf-8"))  # "\ud800" in YAML is half a character
+
+    return {text(key).strip().lower(): plain(value) for key, value in mapping.items()}
 
 
 def as_list(value: Any) -> list[str]:
@@ -112,9 +121,19 @@ def searchable(text: str) -> str:
     text = _IMAGE.sub(lambda match: _caption(match.group(1)), text)
     text = _WIKI.sub(lambda match: match.group(4) or match.group(2) or match.group(3), text)
     text = _LINK.sub(lambda match: match.group(1) or match.group(2), text)
-    text = _HTML.sub(" ", text)
+    text = _HTML.sub(" ", _uncommented(text))
     text = _BLOCK_ID.sub("", text)
     return shown(text)
+
+
+def _uncommented(text: str) -> str:
+    """``text`` without ``<!-- comments -->``; one that is never closed is text."""
+    parts = []
+    done = 0
+    while (start := text.find("<!--", done)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        parts.append(text[done:start])
+        done = end + 3
+    return " ".join([*parts, text[done:]])
 
 
 def _caption(text: str) -> str:
@@ -124,7 +143,7 @@ def _caption(text: str) -> str:
 
 def label_of(text: str) -> str:
     """A heading as it is shown in a path of headings: one line, no marks, at most 80 characters."""
-    plain = " ".join(re.sub(r"[*_`~]+", "", searchable(text)).split())
+    plain = " ".join(_EMPHASIS.sub("", searchable(text)).split())
     return plain if len(plain) <= 80 else plain[:79].rstrip() + "…"
 
 
@@ -144,6 +163,8 @@ def blocks(lines: Sequence[str], first: int, check: Callable[[], None]) -> list[
             and _UNDERLINE.match(lines[number])
             and not _ITEM.match(line)
             and not _TABLE.match(line)
+            and not _FENCE.match(line)
+            and not _RULE.match(line)
         )
         if heading or under:
             level = len(heading.group(1)) if heading else 1 if "=" in lines[number] else 2

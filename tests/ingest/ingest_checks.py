@@ -19,9 +19,11 @@ class Counting(HashedWords):
         super().__init__()
         self.seen: list[str] = []
 
-    def encode(self, texts: Sequence[str], *, check: Callable[[], None] | None = None) -> NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], *, query: bool = False, check: Callable[[], None] | None = None
+    ) -> NDArray[np.float32]:
         self.seen.extend(texts)
-        return super().encode(texts, check=check)
+        return super().encode(texts, query=query, check=check)
 
 
 def nothing() -> None:

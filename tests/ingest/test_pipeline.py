@@ -13,6 +13,7 @@ from ingest_pdfs import pdf
 from ingest import pipeline
 from ingest.parsed import IngestError
 from ingest.pipeline import Outcome, ingest
+from ingest.readers import Formats
 from knowledge.library import Library
 
 
@@ -162,10 +163,10 @@ def test_a_reader_that_fails_unforeseen_is_one_status(
     (notes / "a.md").write_text("text")
     (notes / "b.txt").write_text("text")
 
-    def fails(kind: str) -> object:
+    def fails(formats: Formats, kind: str) -> object:
         raise RuntimeError("surprise\nsecond line")
 
-    monkeypatch.setattr(pipeline, "reader", fails)
+    monkeypatch.setattr(Formats, "reader", fails)
     found = ingest([notes / "a.md"], library)
     assert reasons(found) == {"a.md": "could not be understood: RuntimeError: surprise"}
 

@@ -9,7 +9,8 @@ from knowledge_samples import chunks, document
 from knowledge.errors import StoreError
 from knowledge.language import terms
 from knowledge.records import Chunk
-from knowledge.store import FILE_NAME, SCHEMA_VERSION, Store
+from knowledge.schema import VERSION
+from knowledge.store import FILE_NAME, Store
 
 
 def blob(number: float) -> bytes:
@@ -120,7 +121,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
     database = sqlite3.connect(tmp_path / FILE_NAME)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
     database.close()
     with pytest.raises(StoreError, match="layout"):
         Store(tmp_path)

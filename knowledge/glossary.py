@@ -1,0 +1,107 @@
+"""One meaning in several words: what lets a Russian question find an English note, and "dark" find
+"black".
+
+The table (glossary.txt) is ours and small: the vocabulary of the field. A phrase in it counts where
+its words stand side by side. What it does not hold may still meet as a name: Cyrillic letters are
+put into Latin ones ("Пикачу", pikachu).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from knowledge.language import STOP_WORDS, VAGUE_TERMS, fold, stem, terms, words
+
+_NAME = re.compile(r"(?<=\s)[А-ЯЁ]\w+")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
+_TO_LATIN: Mapping[int, str] = str.maketrans(
+    dict(zip("абвгдезийклмнопрстуфцыэё", "abvgdeziiklmnoprstufcyee", strict=True))
+    | {"ж": "zh", "х": "kh", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
+)
+_SHARE = 0.5  # of a question's words that must be known for it to be put into English
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, ...], tuple[str, ...]], dict[str, str]]:
+    """(stem -> stems of the same meaning, phrase of stems -> the same, Russian stem -> English word)."""
+    single: dict[str, tuple[str, ...]] = {}
+    phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
+    english: dict[str, str] = {}
+    for line in (Path(__file__).with_name("glossary.txt")).read_text("utf-8").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        entries = [entry.strip() for entry in line.split(",")]
+        stems = list(dict.fromkeys(s for entry in entries if " " not in entry for s in terms(entry)))
+        for entry in entries:
+            parts = tuple(stem(word) for word in words(entry) if word not in STOP_WORDS)
+            if not parts:
+                continue
+            if len(parts) == 1:
+                single[parts[0]] = tuple(dict.fromkeys((*single.get(parts[0], ()), *stems)))
+                if _CYRILLIC.search(parts[0]):
+                    english.setdefault(parts[0], entries[0])
+            else:
+                phrases[parts] = tuple(stems) or tuple(terms(entries[0]))
+    return single, phrases, english
+
+
+def equivalents(question: str) -> dict[str, tuple[str, ...]]:
+    """stem of the question -> other stems that mean the same; only those that have any."""
+    single, phrases, _ = _table()
+    order = [stem(word) for word in words(question) if word not in STOP_WORDS]
+    found: dict[str, tuple[str, ...]] = {}
+    for one in order:
+        others = tuple(other for other in single.get(one, ()) if other != one)
+        if others:
+            found[one] = others
+    for phrase, others in phrases.items():
+        for start in range(len(order) - len(phrase) + 1):
+            if tuple(order[start : start + len(phrase)]) == phrase:
+                for one in phrase:
+                    found[one] = tuple(dict.fromkeys((*found.get(one, ()), *others)))
+    for word in words(question):
+        if _CYRILLIC.search(word) and len(word) > 3 and word not in STOP_WORDS and stem(word) not in found:
+            found[stem(word)] = (stem(latin(word)),)
+    return found
+
+
+def latin(word: str) -> str:
+    """A Cyrillic word in Latin letters, as names are commonly written."""
+    return word.translate(_TO_LATIN)
+
+
+def in_english(question: str) -> str:
+    """The question's words in English, word by word; empty where too few of them are known.
+
+    No sentence, but near enough to one for an embedder that reads English only.
+    """
+    _, phrases, english = _table()
+    order = [(word, stem(word)) for word in words(question) if word not in STOP_WORDS]
+    stems = [one for _, one in order]
+    names = {fold(name) for name in _NAME.findall(question)}
+    said: list[str] = []
+    known = 0
+    at = 0
+    while at < len(order):
+        word, one = order[at]
+        phrase = next((p for p in phrases if tuple(stems[at : at + len(p)]) == p and _CYRILLIC.search(p[0])), None)
+        if phrase is not None:
+            said.append(phrases[phrase][0])
+            known += len(phrase)
+            at += len(phrase)
+            continue
+        if not _CYRILLIC.search(word):
+            said.append(word)
+            known += 1
+        elif one in english:
+            said.append(english[one])
+            known += 1
+        elif one in VAGUE_TERMS:
+            known += 1
+        elif word in names:
+            said.append(latin(word))
+        at += 1
+    return " ".join(said) if said and known >= _SHARE * len(order) else ""
