@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assistant.cli import quiet, show
+from assistant.cli import quiet, show, show_library
 from assistant.cli.progress import Progress
 from assistant.errors import one_line
-from assistant.jobs import handlers
+from assistant.jobs import handlers, library
 from assistant.jobs.workshop import Workshop
 from assistant.paths import Paths
 from assistant.settings import Settings
@@ -52,14 +52,14 @@ def run(out: Path) -> int:
         return result
 
     print("1. The sample notes are read.")
-    print(show.ingest(do(handlers.ingest, {"paths": [str(paths.samples)]})))
+    print(show_library.ingest(do(library.sync, {})))
 
     print(f"\n2. Two questions.\n> {ANSWERABLE}")
-    answered = do(handlers.ask, {"question": ANSWERABLE})
-    print(show.ask(answered))
+    answered = do(library.ask, {"question": ANSWERABLE})
+    print(show_library.ask(answered))
     print(f"> {UNANSWERABLE}")
-    refused = do(handlers.ask, {"question": UNANSWERABLE})
-    print(show.ask(refused))
+    refused = do(library.ask, {"question": UNANSWERABLE})
+    print(show_library.ask(refused))
 
     print(f"\n3. An idea is expanded.\n> {IDEA}")
     draft = do(handlers.expand, {"idea": IDEA})
@@ -71,8 +71,8 @@ def run(out: Path) -> int:
     print(show.render(rendered))
 
     print(f"\n5. The library knows about it.\n> {ABOUT_THE_RENDER}")
-    remembered = do(handlers.ask, {"question": ABOUT_THE_RENDER})
-    print(show.ask(remembered))
+    remembered = do(library.ask, {"question": ABOUT_THE_RENDER})
+    print(show_library.ask(remembered))
 
     right = (
         not answered["refused"]

@@ -50,6 +50,15 @@ class Paths:
         return self.config / "settings.toml"
 
     @property
+    def collections(self) -> Path:
+        """The folders of notes the person keeps, by name."""
+        return self.config / "collections.toml"
+
+    @property
+    def conversations(self) -> Path:
+        return self.data / "conversations.sqlite3"
+
+    @property
     def library(self) -> Path:
         return self.data / "library"
 
@@ -85,7 +94,7 @@ class Paths:
 
     def to_json(self) -> dict[str, str]:
         names = (
-            "config", "settings", "data", "library", "memory", "models", "output",
+            "config", "settings", "collections", "data", "library", "conversations", "memory", "models", "output",
             "state", "jobs", "history", "logs", "cache", "previews", "samples",
         )  # fmt: skip
         return {name: str(getattr(self, name)) for name in names}

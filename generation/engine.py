@@ -88,6 +88,11 @@ class Engine:
             self._loaded = Loaded(entry, load(entry, self.device, self.dtype))
         return self._loaded
 
+    @property
+    def loaded(self) -> str:
+        """Name of the checkpoint in memory, "" for none."""
+        return self._loaded.entry.name if self._loaded is not None else ""
+
     def unload(self) -> None:
         """Free the loaded checkpoint's memory."""
         self._loaded = None

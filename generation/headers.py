@@ -40,6 +40,11 @@ Shapes = dict[str, list[int]]
 
 def read(path: Path) -> Shapes:
     """Key -> shape of every tensor. Raises ValueError in one line when the file is damaged, OSError as it comes."""
+    return read_all(path)[0]
+
+
+def read_all(path: Path) -> tuple[Shapes, dict[str, str]]:
+    """(shapes as `read` gives them, the texts of `__metadata__`: what trainers wrote about the weights)."""
     size = path.stat().st_size
     if size < 8:
         raise ValueError(f"the file is cut short: a header needs 8 bytes, file has {size}")
@@ -57,11 +62,13 @@ def read(path: Path) -> Shapes:
         tensors = {key: value for key, value in table.items() if key != "__metadata__"}
         needed = 8 + length + max((int(value["data_offsets"][1]) for value in tensors.values()), default=0)
         shapes = {key: [int(side) for side in value["shape"]] for key, value in tensors.items()}
+        said = table.get("__metadata__") or {}
+        texts = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
     except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise ValueError("its header has no shapes: not a safetensors file") from error
     if needed > size:
         raise ValueError(f"the file is cut short: header says {needed:,} bytes, file has {size:,}")
-    return shapes
+    return shapes, texts
 
 
 def recognise(keys: Shapes) -> tuple[str, str]:

@@ -146,7 +146,8 @@ class _Packer:
         below = (*path, node.label) if node.label else path
         own = replace(node, children=())
         text = self.search(own)
-        if text.strip() and label_of(text.lstrip("# ")) != node.label:
+        # A label that was shortened does not stand for the text.
+        if text.strip() and (label_of(text.lstrip("# ")) != node.label or node.label.endswith("…")):
             # More than a heading: the label is in every chunk below, the rest would be in none.
             first = self.whole(own, path)
             if first is None:
@@ -161,7 +162,7 @@ class _Packer:
     def with_heading_line(self, node: Node, piece: _Piece) -> _Piece:
         """The first chunk of a section begins with the section's own heading line."""
         text = "\n".join(self.page.lines[node.line_start - 1 : piece.line_end])
-        if piece.tokens + self.count(node.label) > TARGET or not text.endswith(piece.text):
+        if piece.tokens + self.count(self.search(replace(node, children=()))) > TARGET or not text.endswith(piece.text):
             return piece
         return replace(
             piece,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -216,7 +217,10 @@ class _Run:
             return self.refused(text, digest, state, kind, error)
         if known is None and (moved := self.moved(document, chunks)) is not None:
             return moved
-        self.library.put(document, chunks, reason=parsed.note, embed=False)
+        try:
+            self.library.put(document, chunks, reason=parsed.note, embed=False)
+        except (UnicodeEncodeError, OverflowError, sqlite3.InterfaceError) as error:  # text no database takes
+            return self.refused(text, digest, state, kind, error)
         self.pending += len(chunks)
         return Outcome(text, "indexed", parsed.note, len(chunks))
 

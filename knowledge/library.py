@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from knowledge import DEFAULT_EMBEDDER, embedders, evidence, search
+from knowledge import DEFAULT_EMBEDDER, embedders, evidence, overview, search
+from knowledge.conflicts import Conflict, conflicts
 from knowledge.embedders import Embedder, level
 from knowledge.errors import (
     DocumentNotFoundError,
@@ -29,6 +30,7 @@ from knowledge.errors import (
 from knowledge.evidence import MAX_QUOTES
 from knowledge.filters import EVERYTHING, Filter
 from knowledge.glossary import in_english
+from knowledge.overview import Line
 from knowledge.records import Chunk, Document, DocumentRow, Evidence, Passage
 from knowledge.rerankers import CrossEncoder, Reranker
 from knowledge.search import Found
@@ -146,7 +148,7 @@ class Library:
         """The vector index; None while nothing was ever embedded."""
         identity = self._store.meta("embedder")
         if self._index is None and identity is not None:
-            self._index = VectorIndex(self.folder, self._store, identity=identity)
+            self._index = VectorIndex(self.folder, self._store, identity=identity, server=self._server)
         return self._index
 
     # Documents
@@ -297,6 +299,26 @@ class Library:
     def backlinks(self, path: str) -> list[tuple[str, int, str]]:
         """(path, line, heading) of passages elsewhere that link to this document or a block of it."""
         return self._store.links.backlinks(path)
+
+    def summary(self, path: str, most: int = 7, check: Check | None = None) -> list[Line]:
+        """The sentences that stand for a document; raises DocumentNotFoundError."""
+        return overview.summarise(path, self.chunks(path), self.embedder, most=most, check=check)
+
+    def comparison(self, one: str, other: str, most: int = 5, check: Check | None = None) -> dict[str, list[Any]]:
+        """What two documents share and what each has alone; raises DocumentNotFoundError."""
+        mine, theirs = (overview.lines_of(path, self.chunks(path)) for path in (one, other))
+        return overview.compare(mine, theirs, self.embedder, most=most, check=check)
+
+    def duplicates(self, check: Check = lambda: None) -> list[tuple[str, str, float]]:
+        """(path, path, share) of documents that repeat each other."""
+        if (index := self._open_index()) is None:
+            return []
+        ids, matrix = index.matrix(self.embedder.dimension)
+        return overview.near_duplicates(ids, matrix, self.paths_of(ids.tolist()), self.embedder, check=check)
+
+    def conflicts(self, question: str, passages: Sequence[Passage]) -> list[Conflict]:
+        """Statements about the question in different documents that do not agree."""
+        return conflicts(question, passages)
 
     # The whole
 

@@ -45,7 +45,8 @@ CREATE TRIGGER chunk_leaves AFTER DELETE ON chunks
 """
 
 # Layout 2: collections and dates of documents; links and blocks as tables. Documents of an older
-# layout are read anew at the next scan (their sizes are spoilt for that), their vectors kept.
+# layout are read anew at the next scan (their sizes are spoilt for that), their vectors kept. A vector
+# that leaves is told to the index whether or not it is marked as held: a kill may have come between.
 _SECOND = """
 ALTER TABLE documents ADD COLUMN collection TEXT NOT NULL DEFAULT '';
 ALTER TABLE documents ADD COLUMN date TEXT NOT NULL DEFAULT '';
@@ -61,6 +62,9 @@ CREATE TABLE names (
   name TEXT NOT NULL, document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
   PRIMARY KEY (name, document)) WITHOUT ROWID;
 CREATE INDEX names_document ON names (document);
+DROP TRIGGER vector_leaves;
+CREATE TRIGGER vector_leaves AFTER DELETE ON vectors
+  BEGIN INSERT OR IGNORE INTO removed VALUES (old.chunk); END;
 UPDATE documents SET size = -1, sha256 = '' WHERE status = 'indexed';
 """
 

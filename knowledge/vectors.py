@@ -5,16 +5,18 @@ Chroma answers while it holds just what the store holds; while another process i
 the collection does not open, exact search over the store's vectors answers instead (right below
 about 50,000 chunks: 20,000 take 3 ms). Only ``flush`` and ``rebuild`` write to Chroma, and their
 caller holds the library's lock. Chroma is told nothing but numbers: embeddings are always passed,
-its own embedder and its telemetry are off.
+its own embedder and its telemetry are off. A Chroma server may hold the vectors instead of a folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import chromadb
 import numpy as np
@@ -39,8 +41,10 @@ class VectorIndex:
     ``problem`` says in one line why Chroma does not answer at the moment; empty: it does.
     """
 
-    def __init__(self, folder: Path, store: Store, *, identity: str) -> None:
+    def __init__(self, folder: Path, store: Store, *, identity: str, server: str = "") -> None:
         self._folder = folder / FOLDER_NAME
+        self._server = server
+        self._name_there = f"{_COLLECTION}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
         self._store = store
         self._identity = identity
         self._name = uuid.uuid4().hex
@@ -54,12 +58,12 @@ class VectorIndex:
 
     def _open(self) -> None:
         self._version = self._store.version()
-        if not self._folder.is_dir():
+        if not self._server and not self._folder.is_dir():
             self.problem = "there is no Chroma folder yet"
             return
         try:
-            self._client = _client(self._folder)
-            self._collection = self._client.get_collection(_COLLECTION, embedding_function=None)
+            self._client = self._connect()
+            self._collection = self._client.get_collection(self._called, embedding_function=None)
             made_by = (self._collection.metadata or {}).get("embedder")
             if made_by != self._identity:
                 self._collection = None
@@ -69,6 +73,24 @@ class VectorIndex:
         except Exception as error:  # Chroma raises its own, Rust's and SQLite's errors
             self._collection = None
             self.problem = f"Chroma cannot be opened: {_line(error)}"
+
+    @property
+    def _called(self) -> str:
+        """The collection's name: a server may hold those of several libraries."""
+        return self._name_there if self._server else _COLLECTION
+
+    def _connect(self) -> Any:
+        settings = Settings(anonymized_telemetry=False)
+        if not self._server:
+            return chromadb.PersistentClient(path=str(self._folder), settings=settings)
+        address = urlsplit(self._server if "://" in self._server else f"http://{self._server}")
+        secure = address.scheme == "https"
+        return chromadb.HttpClient(
+            host=address.hostname or "127.0.0.1",
+            port=address.port or (443 if secure else 8000),
+            ssl=secure,
+            settings=settings,
+        )
 
     def _look(self) -> None:
         """Whether the collection holds just what the store holds."""
@@ -99,12 +121,21 @@ class VectorIndex:
         """Bring the collection into step with the store, in batches.
 
         Safe to stop anywhere and to repeat: a vector is marked only after Chroma has taken it, and
-        Chroma takes the same one twice without harm.
+        Chroma takes the same one twice without harm. A collection that still does not hold what the
+        store holds when all is told (a kill inside Chroma) is made again.
         """
+        self._flush(report, check)
+        if self._collection is not None and self.problem and self._complete():
+            self._recreate()
+            self._flush(report, check)
+
+    def _flush(self, report: Report | None, check: Check | None) -> None:
         if self._store.meta(_WRITER) not in (None, self._name):
             self.reopen()  # another process wrote: our client's view of the files is old
-        if not self._folder.is_dir():
+        if not self._server and not self._folder.is_dir():
             self._recreate()
+        elif self._server and self._collection is None and self._client is not None:
+            self._recreate()  # the first time this library meets that server
         if self._collection is None:
             return
         self._store.set_meta(_WRITER, self._name)
@@ -135,7 +166,8 @@ class VectorIndex:
     def rebuild(self, *, report: Report | None = None, check: Check | None = None) -> None:
         """Make the collection again from the store's vectors, in an empty folder."""
         self.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._server:
+            shutil.rmtree(self._folder, ignore_errors=True)
         self._recreate()
         self.flush(report=report, check=check)
 
@@ -149,11 +181,11 @@ class VectorIndex:
         """An empty collection; every vector waits for it."""
         try:
             if self._client is None:
-                self._client = _client(self._folder)
-            if _COLLECTION in {one.name for one in self._client.list_collections()}:
-                self._client.delete_collection(_COLLECTION)
+                self._client = self._connect()
+            if self._called in {one.name for one in self._client.list_collections()}:
+                self._client.delete_collection(self._called)
             self._collection = self._client.create_collection(
-                _COLLECTION,
+                self._called,
                 embedding_function=None,
                 metadata={"embedder": self._identity},
                 configuration={"hnsw": {"space": "cosine", "ef_search": 200}},
@@ -226,10 +258,6 @@ class VectorIndex:
         top = np.argpartition(-cosines, limit - 1)[:limit]
         top = top[np.argsort(-cosines[top], kind="stable")]
         return [(int(chunk_ids[i]), float(cosines[i])) for i in top]
-
-
-def _client(folder: Path) -> Any:
-    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
 
 
 def _line(error: Exception) -> str:

@@ -96,7 +96,7 @@ def _prompts(row: Callable[..., None]) -> None:
 
 
 def _library(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
-    from assistant.jobs import handlers
+    from assistant.jobs import library
     from assistant.jobs.workshop import Workshop
 
     shop = Workshop(paths, settings)
@@ -105,7 +105,7 @@ def _library(row: Callable[..., None], paths: Paths, settings: Settings) -> None
         """Measured runs print nothing."""
 
     def ingest() -> None:
-        handlers.ingest(shop, {"paths": [str(paths.samples)]}, report=quiet, check=lambda: None)
+        library.sync(shop, {}, report=quiet, check=lambda: None)
 
     shop.library.search("warm", k=1)
     first = _seconds(ingest, 1)

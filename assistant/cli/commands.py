@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from assistant.settings import Settings
 Result = tuple[dict[str, Any], int]
 
 
-def _do(kind: str, spec: dict[str, Any], paths: Paths, settings: Settings) -> dict[str, Any]:
+def do(kind: str, spec: dict[str, Any], paths: Paths, settings: Settings) -> dict[str, Any]:
     """Run one job in this process, with a bar on stderr, and a row when its kind is durable."""
     from importlib import import_module
 
@@ -47,56 +46,10 @@ def _do(kind: str, spec: dict[str, Any], paths: Paths, settings: Settings) -> di
     return result
 
 
-def _text(value: str | None, what: str) -> str:
+def given(value: str | None, what: str) -> str:
     if not value or not value.strip():
         raise BadArgument(f"the {what} is empty", f"Give the {what} in quotes.")
     return value
-
-
-def ingest(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    chosen = [str(Path(p).expanduser().absolute()) for p in options.paths]
-    kind = "ingest" if chosen else "sync"
-    result = _do(kind, {"paths": chosen}, paths, settings)
-    failed = any(d["status"] == "failed" for d in result["documents"])
-    return result, int(failed)
-
-
-def search(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    if options.k < 1:
-        raise BadArgument(f"-k {options.k} asks for no passage", "Give a number from 1.")
-    spec = {
-        "query": _text(options.query, "query"),
-        "k": options.k,
-        "explain": options.explain,
-    }
-    return _do("search", spec, paths, settings), 0
-
-
-def ask(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    return _do("ask", {"question": _text(options.question, "question")}, paths, settings), 0
-
-
-def chat(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    """A plain prompt in the shell; Ctrl+D ends it. With --json one answer a line."""
-    from assistant.cli.show import ask as shown
-    from assistant.jobs import handlers
-    from assistant.jobs.workshop import Workshop
-
-    shop = Workshop(paths, settings)
-    while True:
-        try:
-            question = input("> " if sys.stdin.isatty() else "").strip()
-        except EOFError:
-            return {}, 0
-        if not question:
-            continue
-        progress = Progress(sys.stderr)
-        try:
-            result = handlers.ask(shop, {"question": question}, report=progress.report, check=lambda: None)
-        finally:
-            progress.close()
-        as_json = getattr(options, "json", False)
-        print(json.dumps(result, ensure_ascii=False) if as_json else shown(result), flush=True)
 
 
 def prompt_parse(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
@@ -122,13 +75,13 @@ def prompt_expand(options: argparse.Namespace, paths: Paths, settings: Settings)
     if options.chunks < 1:
         raise BadArgument(f"--chunks {options.chunks} leaves no room", "Give a number from 1.")
     spec = {
-        "idea": _text(options.idea, "idea"),
+        "idea": given(options.idea, "idea"),
         "strength": options.strength,
         "chunks": options.chunks,
         "seed": options.seed,
         "grounded": not options.no_notes,
     }
-    return _do("expand", spec, paths, settings), 0
+    return do("expand", spec, paths, settings), 0
 
 
 def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
@@ -137,7 +90,7 @@ def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Res
         spec = _spec_of(Path(options.again))
     if options.prompt is not None:
         spec["prompt"] = options.prompt
-    spec["prompt"] = _text(spec.get("prompt"), "prompt")
+    spec["prompt"] = given(spec.get("prompt"), "prompt")
     spec.setdefault("model", settings["studio.model"])
     for name, setting in (("sampler", "sampler"), ("steps", "steps"), ("cfg", "cfg")):
         if settings[f"studio.{setting}"] and not options.again:
@@ -149,7 +102,7 @@ def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Res
         if getattr(options, name) is not None:
             spec[name] = getattr(options, name)
     job = {"spec": spec, "output": str(Path(options.output).absolute()) if options.output else ""}
-    return _do("render", job, paths, settings), 0
+    return do("render", job, paths, settings), 0
 
 
 def _spec_of(picture: Path) -> dict[str, Any]:
@@ -184,7 +137,7 @@ def jobs(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
         return {
             "job": job.id,
             "kind": job.kind,
-            "result": _do(job.kind, job.spec, paths, settings),
+            "result": do(job.kind, job.spec, paths, settings),
         }, 0
     return {"jobs": [job.to_json() for job in queue.list(options.n)]}, 0
 
@@ -208,7 +161,7 @@ def doctor(options: argparse.Namespace, paths: Paths, settings: Settings) -> Res
     from assistant.cli.doctor import examine
 
     if options.rebuild:
-        _do("rebuild", {}, paths, settings)
+        do("rebuild", {}, paths, settings)
     result = examine(paths, settings)
     return result, int(any(c["state"] == "broken" for c in result["checks"]))
 
@@ -217,13 +170,3 @@ def bench(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resu
     from assistant.cli.bench import measure
 
     return measure(paths, settings), 0
-
-
-def eval_retrieval(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    from knowledge.evaluation import evaluate
-
-    progress = Progress(sys.stderr)
-    try:
-        return evaluate(Path(options.folder), report=progress.report, check=lambda: None), 0
-    finally:
-        progress.close()

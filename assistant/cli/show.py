@@ -10,60 +10,19 @@ from typing import Any
 from assistant.pace import eta
 
 
-def _width() -> int:
+def width() -> int:
     return min(shutil.get_terminal_size((100, 24)).columns, 120)
 
 
-def _place(item: dict[str, Any]) -> str:
-    """`path:line`, with the page of a PDF."""
-    page = f" page {item['page']}" if item.get("page") else ""
-    return f"{item['path']}:{item['line_start']}{page}"
-
-
-def _wrap(text: str, indent: str = "  ") -> str:
+def wrap(text: str, indent: str = "  ") -> str:
     lines = []
     for paragraph in text.splitlines():
-        lines += textwrap.wrap(paragraph, _width(), initial_indent=indent, subsequent_indent=indent) or [""]
+        lines += textwrap.wrap(paragraph, width(), initial_indent=indent, subsequent_indent=indent) or [""]
     return "\n".join(lines)
 
 
 def nothing(result: dict[str, Any]) -> str:
     return ""
-
-
-def ingest(result: dict[str, Any]) -> str:
-    lines = []
-    counts: dict[str, int] = {}
-    for document in result["documents"]:
-        counts[document["status"]] = counts.get(document["status"], 0) + 1
-        if document["status"] != "unchanged":
-            reason = f"  ({document['reason']})" if document["reason"] else ""
-            lines.append(f"{document['status']:<9} {document['chunks']:>4} chunks  {document['path']}{reason}")
-    summary = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    lines.append(f"{summary or 'nothing to read'} in {result['seconds']:.1f} s")
-    return "\n".join(lines)
-
-
-def search(result: dict[str, Any]) -> str:
-    lines = []
-    for n, passage in enumerate(result["passages"], 1):
-        heading = f"  {passage['heading']}" if passage["heading"] else ""
-        lines.append(f"[{n}] {passage['score']:.3f}  {_place(passage)}{heading}")
-        for name, value in passage.get("signals", {}).items():
-            lines.append(f"      {name}: {value}")
-        lines.append(_wrap(passage["text"], "    "))
-    return "\n".join(lines) or "Nothing found. `atelier ingest PATH` adds notes."
-
-
-def ask(result: dict[str, Any]) -> str:
-    lines = [_wrap(result["answer"], ""), ""]
-    for citation in result["citations"]:
-        heading = f"  {citation['heading']}" if citation["heading"] else ""
-        lines.append(f"[{citation['n']}] {_place(citation)}{heading}")
-    if result["refused"] and result["nearest"]:
-        lines.append("The nearest passages are:")
-        lines += [f"  {_place(c)}  {c['heading'] or c['title']}" for c in result["nearest"]]
-    return "\n".join(lines).rstrip()
 
 
 def prompt_parse(result: dict[str, Any]) -> str:
@@ -151,12 +110,3 @@ def bench(result: dict[str, Any]) -> str:
     for row in result["measurements"]:
         lines.append(f"{row['what']:<52} {row['value']:>10.3g} {row['unit']:<8} {row.get('note', '')}")
     return "\n".join(lines)
-
-
-def eval_retrieval(result: dict[str, Any]) -> str:
-    def row(name: str, scores: dict[str, Any]) -> str:
-        cells = " ".join(f"{k} {v:.4f}" for k, v in scores.items() if isinstance(v, (int, float)))
-        return f"{name:<7} {cells}"
-
-    whole = {k: v for k, v in result.items() if k != "by"}
-    return "\n".join([row("hybrid", whole), *(row(n, s) for n, s in result["by"].items())])

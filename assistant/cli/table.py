@@ -32,21 +32,30 @@ def _a(*names: str, **options: Any) -> Argument:
 
 RUN = "assistant.cli.commands:"
 SHOW = "assistant.cli.show:"
+LIBRARY = "assistant.cli.library_commands:"
+SHOW_LIBRARY = "assistant.cli.show_library:"
+
+# What a search or question may be confined to; in the question itself: tag:lens since:2024-05 (knowledge.filters).
+FILTERS = (
+    _a("--collection", metavar="NAME", help="only this collection"),
+    _a("--path", metavar="PATTERN", help="only files whose path holds this pattern"),
+    _a("--tag", metavar="TAG"),
+    _a("--kind", metavar="KIND", help="only pdf, logseq, picture, ..."),
+    _a("--since", metavar="DATE", help="2024, 2024-05 or 2024-05-31"),
+    _a("--until", metavar="DATE"),
+    _a("--prop", metavar="KEY=VALUE", action="append", help="only pages with this property"),
+)
 
 COMMANDS: tuple[Command, ...] = (
     Command(
         "ingest",
-        "Read files and folders of notes into the library",
+        "Read files and folders of notes into the library; folders are kept in step from then on",
         (
-            _a(
-                "paths",
-                nargs="*",
-                metavar="PATH",
-                help="files or folders; none: the collections again",
-            ),
+            _a("paths", nargs="*", metavar="PATH", help="files or folders; none: every collection again"),
+            _a("--collection", metavar="NAME", help="keep the folders under this name"),
         ),
-        RUN + "ingest",
-        SHOW + "ingest",
+        LIBRARY + "ingest",
+        SHOW_LIBRARY + "ingest",
     ),
     Command(
         "search",
@@ -55,18 +64,161 @@ COMMANDS: tuple[Command, ...] = (
             _a("query", metavar="QUERY"),
             _a("-k", type=int, default=8, help="how many passages (8)"),
             _a("--explain", action="store_true", help="show the signals behind each score"),
+            *FILTERS,
         ),
-        RUN + "search",
-        SHOW + "search",
+        LIBRARY + "search",
+        SHOW_LIBRARY + "search",
     ),
     Command(
         "ask",
         "Answer a question from the library, with quotes and where they stand",
-        (_a("question", metavar="QUESTION"),),
-        RUN + "ask",
-        SHOW + "ask",
+        (
+            _a("question", metavar="QUESTION"),
+            _a("--quotes", action="store_true", help="quotes alone, no language model"),
+            _a("--conversation", type=int, metavar="N", help="go on with conversation N"),
+            *FILTERS,
+        ),
+        LIBRARY + "ask",
+        SHOW_LIBRARY + "ask",
     ),
-    Command("chat", "Ask one question after another", (), RUN + "chat", SHOW + "nothing"),
+    Command(
+        "chat",
+        "Ask one question after another; the conversation is kept",
+        (_a("--conversation", type=int, metavar="N", help="go on with conversation N"), *FILTERS),
+        LIBRARY + "chat",
+        SHOW + "nothing",
+    ),
+    Command(
+        "brief",
+        "Show what the notes say about a subject, by document",
+        (_a("topic", metavar="SUBJECT"), *FILTERS),
+        LIBRARY + "brief",
+        SHOW_LIBRARY + "brief",
+    ),
+    Command(
+        "summarise",
+        "Summarise a document in its own sentences, with who links to it",
+        (
+            _a("file", metavar="FILE", help="path, file name or title"),
+            _a("--sentences", type=int, default=7, help="how many (7)"),
+        ),
+        LIBRARY + "summarise",
+        SHOW_LIBRARY + "summarise",
+    ),
+    Command(
+        "compare",
+        "Show what two documents share and what each has alone",
+        (
+            _a("one", metavar="FILE"),
+            _a("other", metavar="FILE"),
+            _a("--sentences", type=int, default=5, help="how many of each kind (5)"),
+        ),
+        LIBRARY + "compare",
+        SHOW_LIBRARY + "compare",
+    ),
+    Command(
+        "library",
+        "List every file of the library with its status and the reason for it",
+        (
+            _a("--status", metavar="WORD", help="only indexed, skipped or failed ones"),
+            _a("--collection", metavar="NAME"),
+        ),
+        LIBRARY + "documents",
+        SHOW_LIBRARY + "documents",
+    ),
+    Command(
+        "collections list",
+        "List the folders that are kept in step",
+        (),
+        LIBRARY + "collections",
+        SHOW_LIBRARY + "collections",
+        light=True,
+    ),
+    Command(
+        "collections remove",
+        "Keep a collection no longer; its files stay as they are",
+        (_a("name", metavar="NAME"),),
+        LIBRARY + "collection_remove",
+        SHOW_LIBRARY + "removed",
+    ),
+    Command(
+        "collections exclude",
+        "Set the patterns of a collection's files that are not read",
+        (_a("name", metavar="NAME"), _a("patterns", nargs="*", metavar="PATTERN", help="none: read all again")),
+        LIBRARY + "collection_exclude",
+        SHOW_LIBRARY + "ingest",
+    ),
+    Command(
+        "duplicates", "Find documents that repeat each other", (), LIBRARY + "duplicates", SHOW_LIBRARY + "duplicates"
+    ),
+    Command(
+        "unanswered",
+        "List the questions the notes did not answer",
+        (),
+        LIBRARY + "unanswered",
+        SHOW_LIBRARY + "unanswered",
+        light=True,
+    ),
+    Command(
+        "conversations list",
+        "List conversations, or those that hold some words",
+        (_a("query", nargs="?", metavar="WORDS"),),
+        LIBRARY + "conversations",
+        SHOW_LIBRARY + "conversations",
+        light=True,
+    ),
+    Command(
+        "conversations show",
+        "Show a conversation",
+        (_a("number", type=int, metavar="N"),),
+        LIBRARY + "conversation_show",
+        SHOW_LIBRARY + "conversation",
+        light=True,
+    ),
+    Command(
+        "conversations rename",
+        "Give a conversation another title",
+        (_a("number", type=int, metavar="N"), _a("title", metavar="TITLE")),
+        LIBRARY + "conversation_rename",
+        SHOW_LIBRARY + "renamed",
+        light=True,
+    ),
+    Command(
+        "conversations export",
+        "Write a conversation with its citations to a file",
+        (
+            _a("number", type=int, metavar="N"),
+            _a("--format", default="markdown", help="markdown, logseq or json (markdown)"),
+            _a("-o", "--output", metavar="FILE", help="file to write; - prints it"),
+        ),
+        LIBRARY + "conversation_export",
+        SHOW_LIBRARY + "exported",
+        light=True,
+    ),
+    Command(
+        "conversations delete",
+        "Delete a conversation",
+        (_a("number", type=int, metavar="N"),),
+        LIBRARY + "conversation_delete",
+        SHOW_LIBRARY + "deleted",
+        light=True,
+    ),
+    Command(
+        "llm list",
+        "List GGUF models with the memory they need",
+        (),
+        LIBRARY + "llm_list",
+        SHOW_LIBRARY + "llm_list",
+        light=True,
+    ),
+    Command(
+        "llm use",
+        "Choose the GGUF model that answers",
+        (_a("name", metavar="MODEL", help="name or path"),),
+        LIBRARY + "llm_use",
+        SHOW_LIBRARY + "llm_use",
+        light=True,
+    ),
     Command(
         "prompt parse",
         "Show how a prompt is understood: texts and weights, networks, warnings",
@@ -179,8 +331,15 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "eval retrieval",
         "Score retrieval on a folder in BEIR layout",
-        (_a("folder", metavar="DIR"),),
-        RUN + "eval_retrieval",
-        SHOW + "eval_retrieval",
+        (_a("folder", metavar="DIR"), _a("--embedder", metavar="NAME", help="other than the setting's")),
+        LIBRARY + "eval_retrieval",
+        SHOW_LIBRARY + "eval_retrieval",
+    ),
+    Command(
+        "eval answers",
+        "Score answers over the library on questions of a JSONL file",
+        (_a("file", metavar="FILE"),),
+        LIBRARY + "eval_answers",
+        SHOW_LIBRARY + "eval_answers",
     ),
 )

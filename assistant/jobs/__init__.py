@@ -18,15 +18,26 @@ class Kind:
     help: str
 
 
+_LIBRARY = "assistant.jobs.library:"
+_OTHERS = "assistant.jobs.handlers:"
+
 HANDLERS: dict[str, Kind] = {
-    "render": Kind("assistant.jobs.handlers:render", "studio", True, "Render a picture"),
-    "ingest": Kind("assistant.jobs.handlers:ingest", "library", True, "Read notes into the library"),
-    "sync": Kind("assistant.jobs.handlers:sync", "library", True, "Bring the library up to date"),
-    "rebuild": Kind("assistant.jobs.handlers:rebuild", "library", True, "Make the index again"),
-    "search": Kind("assistant.jobs.handlers:search", "library", False, "Search the library"),
-    "ask": Kind("assistant.jobs.handlers:ask", "library", False, "Answer from the library"),
-    "expand": Kind("assistant.jobs.handlers:expand", "library", False, "Expand an idea"),
-    "documents": Kind("assistant.jobs.handlers:documents", "library", False, "List the library"),
-    "warm": Kind("assistant.jobs.handlers:warm", "library", False, "Load what answers need"),
+    "render": Kind(_OTHERS + "render", "studio", True, "Render a picture"),
+    "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
+    "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
+    "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),
+    "exclude": Kind(_LIBRARY + "exclude", "library", True, "Change what of a collection is read"),
+    "rebuild": Kind(_LIBRARY + "rebuild", "library", True, "Make the index again"),
+    "search": Kind(_LIBRARY + "search", "library", False, "Search the library"),
+    "ask": Kind(_LIBRARY + "ask", "library", False, "Answer from the library"),
+    "brief": Kind(_LIBRARY + "brief", "library", False, "What the notes say about a subject"),
+    "summarise": Kind(_LIBRARY + "summarise", "library", False, "Summarise a document"),
+    "compare": Kind(_LIBRARY + "compare", "library", False, "Compare two documents"),
+    "documents": Kind(_LIBRARY + "documents", "library", False, "List the library"),
+    "duplicates": Kind(_LIBRARY + "duplicates", "library", False, "Find documents that repeat each other"),
+    "expand": Kind(_OTHERS + "expand", "library", False, "Expand an idea"),
+    "warm": Kind(_OTHERS + "warm", "library", False, "Load what answers need"),
+    "release": Kind(_OTHERS + "release", "library", False, "Give memory back"),
+    "release-studio": Kind(_OTHERS + "release", "studio", False, "Give memory back"),
 }
 LANES = ("library", "studio")

@@ -64,6 +64,11 @@ class Lane:
     def busy(self) -> bool:
         return self._current is not None or not self._requests.empty()
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a child that keeps things warm."""
+        return self._child is not None and self._child.poll() is None
+
     def cancel(self, number: int) -> None:
         """Cancel a request wherever it stands; its `cancelled` event follows."""
         with self._lock:

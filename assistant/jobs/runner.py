@@ -7,6 +7,7 @@ row's, and passes every event to one receiver.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -25,14 +26,24 @@ class Runner:
         self._numbers = itertools.count(-1, -1)
         self._lanes = {name: Lane(name, paths, home, receive) for name in LANES}
         self._lane_of: dict[int, str] = {}
+        # Kinds of work before which the language model lets go of its memory (setting llm.share).
+        self.needs_room: frozenset[str] = frozenset()
 
     def submit(self, kind: str, spec: dict[str, Any]) -> int:
         """Queue one job; returns its number, which its events carry."""
         what = HANDLERS[kind]
+        if kind in self.needs_room and not self._lanes["library"].busy and self._lanes["library"].running:
+            # The language model and the checkpoint may not both fit; the model comes back with the next question.
+            self._lanes["library"].submit(Request(next(self._numbers), "release", {}, False))
         number = self.queue.add(kind, spec) if what.durable else next(self._numbers)
         self._lane_of[number] = what.lane
         self._lanes[what.lane].submit(Request(number, kind, spec, what.durable))
         return number
+
+    def share_memory(self, wanted: str) -> None:
+        """`always`, `never`, or `auto`: where there is a GPU, whose memory is the scarcer."""
+        shared = wanted == "always" or (wanted == "auto" and shutil.which("nvidia-smi") is not None)
+        self.needs_room = frozenset({"render"}) if shared else frozenset()
 
     def cancel(self, number: int) -> None:
         """Cancel a job of this program; one that has ended is left alone."""

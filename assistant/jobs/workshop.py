@@ -5,6 +5,7 @@ One of these lives in each worker, and in the shell's process for a single comma
 
 from __future__ import annotations
 
+import gc
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,12 +40,23 @@ class Workshop:
             self.settings = Settings(self.paths.settings)
             self._stamp = stamp
             self.__dict__.pop("catalogue", None)
+            names = ("library.embedder", "library.reranker", "library.chroma")
+            if "library" in self.__dict__ and self._library_key != tuple(self.settings[n] for n in names):
+                self.__dict__.pop("library").close()
 
     @cached_property
     def library(self) -> Library:
         from knowledge.library import Library
 
-        return Library(self.paths.library, embedder=self.settings["library.embedder"], writable=True)
+        names = ("library.embedder", "library.reranker", "library.chroma")
+        self._library_key = tuple(self.settings[name] for name in names)
+        return Library(
+            self.paths.library,
+            embedder=self.settings["library.embedder"],
+            reranker=self.settings["library.reranker"],
+            server=self.settings["library.chroma"],
+            writable=True,
+        )
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -73,6 +85,18 @@ class Workshop:
             return self.language_model(), ""
         except AssistantError as error:
             return None, f"{error.message}. {error.hint}".strip()
+
+    def release(self) -> list[str]:
+        """Let go of the language model and the checkpoint; returns the names of what was held."""
+        held = []
+        if self._language_model is not None:
+            held.append(self._language_model[1].name)
+            self._language_model = None
+        if "engine" in self.__dict__ and (model := self.engine.loaded):
+            held.append(model)
+            self.engine.unload()
+        gc.collect()
+        return held
 
     def output_folder(self) -> Path:
         chosen = self.settings["studio.output"]

@@ -17,6 +17,8 @@ BACKENDS: dict[str, str] = {
 # Below this many weights a model gets one quote and may add one sentence, and chooses phrases instead of writing them:
 # with three quotes SmolLM2-135M mixes them, and free phrases turn into tales about the viewer.
 SMALL = 700_000_000
+# From here a model gets whole passages and the conversation, and may rephrase.
+LARGE = 5_000_000_000
 
 
 @dataclass(frozen=True)

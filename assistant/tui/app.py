@@ -67,6 +67,8 @@ class Atelier(App[None]):
         self._receivers: dict[int, Receiver] = {}
         self._leaving = False
         self.runner = Runner(paths, home, self._from_lane) if work else None
+        if self.runner is not None:
+            self.runner.share_memory(settings["llm.share"])
         for theme in THEMES:
             self.register_theme(theme)
         wanted = settings["look.theme"]

@@ -24,7 +24,7 @@ _DEFINITION = re.compile(
     rf"|(?:[a-z]\w*\s+)+{_NAME}\s*\([^;=]*$"  # C and GLSL
 )
 _EXPORT = re.compile(r"export\b")
-_SECTION = re.compile(r"\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:[#;].*)?$")
+_SECTION = re.compile(r"\[{1,2}([^\[\]]+)\]{1,2}\s*(?:[#;].*)?$")
 _KEY = re.compile(r"([\w.-]+|\"[^\"]+\"|'[^']+')\s*:(?:\s|$)")  # YAML
 _ABOVE = re.compile(r"@|#(?!!)|//|--|/\*| ?\*|;")
 _STATEMENT = re.compile(r"(?:return|else|if|for|while|switch|import|from|new|throw|await|print)\b")
@@ -36,7 +36,7 @@ def _defined(line: str, ending: str) -> str | None:
     if not line or line[0].isspace():
         return None
     if section := _SECTION.match(line):
-        return section.group(1)
+        return section.group(1).strip()
     if ending in (".yaml", ".yml"):
         key = _KEY.match(line)
         return key.group(1).strip("\"'") if key else None

@@ -58,7 +58,7 @@ def _rows(lines: Sequence[str], delimiter: str, check: Callable[[], None]) -> It
         try:
             cells = next(reader, [])
             used = reader.line_num
-            unclosed = used == len(window) > 1 and "".join(window).count('"') % 2 == 1
+            unclosed = used == len(window) and "".join(window).count('"') % 2 == 1
         except csv.Error:  # a cell longer than the csv module takes
             unclosed = True
         if unclosed:

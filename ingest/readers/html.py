@@ -19,7 +19,7 @@ from ingest.readers.markdown import blocks
 from ingest.readers.markup import NO_TEXT, decode_markup, links_of, markdown_of, stated, to_markdown, tree_of
 from ingest.readers.text import read_bytes
 
-_FOR_MAIN_TEXT = 25_000  # elements; above that trafilatura takes too long
+_ELEMENTS, _CHARACTERS = 25_000, 3 << 20  # above that trafilatura takes too long
 _LITTLE = 250  # letters
 _SAVED_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S{1,500})\s*-->")
 
@@ -74,10 +74,12 @@ def read(path: Path, *, check: Callable[[], None]) -> Parsed:
         stated(tree, "//head/title", "//meta[@property='og:title']/@content", "//h1"),
         _properties(tree, text),
     )
-    found = _main_text(tree, check) if sum(1 for _ in tree.iter()) <= _FOR_MAIN_TEXT else ""
+    short = len(text) < _CHARACTERS and sum(1 for _ in tree.iter()) < _ELEMENTS
+    found = _main_text(tree, check) if short else ""
     etree.strip_elements(tree, *NO_TEXT, with_tail=False)
     main, body = _letters([found]), _letters(tree.itertext())
-    if (main < _LITTLE and body > 1.5 * main) or main < 0.1 * body:
+    flat = found.count("\n") < 2 and main > 0.9 * body  # its last resort: all words in one line
+    if flat or (main < _LITTLE and body > 1.5 * main) or main < 0.1 * body:
         found = to_markdown(tree, check)
     lines = split_lines(found)
     nodes = blocks(lines, 1, check)

@@ -20,8 +20,9 @@ from markdownify import MarkdownConverter
 from ingest.parsed import Node, UnreadableError, split_lines
 from ingest.readers.text import decode
 
-CHARACTERS = 8 << 20  # of markup, embedded pictures left out
+CHARACTERS = 6 << 20  # of markup, embedded pictures left out
 ELEMENTS = 80_000
+ATTRIBUTES = 500  # of one element; the parser compares each with every other
 DEPTH = 150  # the parser drops what is nested 256 deep; pages people write stay below 60
 
 _CHARSET = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
@@ -30,6 +31,10 @@ _PROLOG = re.compile(r"\s*<\?xml[^<>]*>")
 _DATA = re.compile(r"data:[\w/+.-]{1,60}(?:;[\w=-]{1,40}){0,4},[\w+/=%.~-]{64,}")
 _VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 _SELF_CLOSED = re.compile(rf"<(?!(?:{_VOID})\b)([a-zA-Z][\w:.-]*)((?:\s[^<>]*)?)/>", re.IGNORECASE)
+_TAG = re.compile(r"<[a-zA-Z](?:[^>\"']++|\"[^\"]*+\"|'[^']*+'){0,4000}+")
+_QUOTED = re.compile(r"\"[^\"]*+\"|'[^']*+'")
+_SPACES = re.compile(r"[ \t]{200,}")
+_NEWLINES = re.compile(r"(?:[ \t\r]*+\n){50,}+")
 _BLANKS = re.compile(r"\n{3,}")
 NO_TEXT = (
     *("script", "style", "noscript", "template", "svg", "math", "iframe", "object", "head"),
@@ -59,9 +64,16 @@ def tree_of(text: str, *, xhtml: bool = False) -> HtmlElement:
 
     ``xhtml`` is what XML closes in one mark (``<title/>``), which HTML would leave open.
     """
-    text = _PROLOG.sub("", _DATA.sub("", text.replace("\x00", "")), count=1)
+    text = _DATA.sub("", text.replace("\x00", ""))
+    if prolog := _PROLOG.match(text):
+        text = text[prolog.end() :]
     if len(text) > CHARACTERS:
         raise UnreadableError(f"more than {CHARACTERS >> 20} MB of markup")
+    # Runs of white space are what regular expressions further on take quadratic time over.
+    text = _NEWLINES.sub("\n\n", _SPACES.sub(" ", text))
+    long = (tag.group() for tag in _TAG.finditer(text) if tag.end() - tag.start() > 2 * ATTRIBUTES)
+    if any(len(_QUOTED.sub("", tag).split()) > ATTRIBUTES for tag in long):
+        raise UnreadableError(f"an element with more than {ATTRIBUTES} attributes")
     if xhtml:
         text = _SELF_CLOSED.sub(r"<\1\2></\1>", text)
     try:
@@ -73,12 +85,12 @@ def tree_of(text: str, *, xhtml: bool = False) -> HtmlElement:
         depth += 1 if event == "start" else -1
         deepest = max(deepest, depth)
         count += event == "start"
+        if count > ELEMENTS:
+            raise UnreadableError(f"more than {ELEMENTS} elements")
         if element.get("colspan"):
             del element.attrib["colspan"]  # one number could make a row without end
     if deepest > DEPTH:
         raise UnreadableError(f"nested more than {DEPTH} elements deep")
-    if count > ELEMENTS:
-        raise UnreadableError(f"more than {ELEMENTS} elements")
     return tree
 
 

@@ -189,7 +189,8 @@ class _Note:
                 code = replace(node, search="" if _QUERY.match(self.lines[node.line_start - 1]) else None)
                 self.place(code, _width(self.lines[node.line_start - 1]), done, path)
             elif node.whole:
-                self.place(self.leaf(node.line_start, node.line_end, whole=True), 0, done, path)
+                table = self.leaf(node.line_start, node.line_end, whole=True)
+                self.place(table, _width(self.lines[node.line_start - 1]), done, path)
             else:
                 for start, end in self.split(node):
                     self.piece(start, end, done, path)
@@ -274,11 +275,12 @@ class _Note:
         """A heading with its id, its marks taken off."""
         text = self.words[node.line_start - 1]
         title = re.sub(r"^ {0,3}#{1,6}(?=\s|$)|[ \t]+#+[ \t]*$", "", text) if node.line_start == node.line_end else text
-        label = label_of(plain_text(title))
+        search = plain_text(title)
+        label = label_of(search)
         return replace(
             node,
             label=label,
-            search=label,
+            search=search,
             children=self.siblings(node.children),
             block_id=self.id_of(node.line_start, node.line_start),
             links=tuple(links_in(text)),

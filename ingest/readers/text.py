@@ -125,6 +125,8 @@ def _eight_bit(data: bytes) -> tuple[str, str]:
         words = _CYRILLIC_WORD.findall(russian)
         if len("".join(words)) > 0.6 * max(1, sum(1 for byte in data if byte > 127)):
             encoding = "cp1251"
+    if encoding == "mac_cyrillic" and not any(0x80 <= byte <= 0x9F for byte in data[:65536]):
+        encoding = "cp1251"  # the small letters are the same, the Mac's capitals lie where none occurs here
     try:
         return data.decode(encoding), encoding
     except UnicodeDecodeError:

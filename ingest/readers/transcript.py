@@ -21,7 +21,7 @@ WORDS = 60
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,]\d{1,3}"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s|$)")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>")
-_MARK = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\?[a-zA-Z]+[^{}]*\}")
+_MARK = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}")
 _ASIDE = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
 
 
@@ -57,17 +57,25 @@ def _cues(lines: Sequence[str], strict: bool, check: Callable[[], None]) -> list
     number = 1
     while number <= len(lines):
         check()
-        end = number
-        while end <= len(lines) and lines[end - 1].strip():
-            end += 1
+        end = _run_end(lines, number)
         cue = _cue(lines, number, end - 1) if end > number else None
         if cue is not None:
             cues.append(cue)
         elif cues and end > number and not strict and not lines[number - 1].strip().isdigit():
             said = (*cues[-1].said, *map(spoken, lines[number - 1 : end - 1]))  # a blank line inside a cue
             cues[-1] = replace(cues[-1], last=end - 1, said=said)
-        number = end + 1
+        number = max(end, number + 1)
     return cues
+
+
+def _run_end(lines: Sequence[str], first: int) -> int:
+    """The line after a run of lines: a blank one, or where the next cue follows without one."""
+    end = first
+    while end <= len(lines) and lines[end - 1].strip():
+        if end > first + 1 and _TIMES.match(lines[end - 1]):
+            return end - 1 if end > first + 2 and lines[end - 2].strip().isdigit() else end
+        end += 1
+    return end
 
 
 def _cue(lines: Sequence[str], first: int, last: int) -> _Cue | None:

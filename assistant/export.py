@@ -1,0 +1,81 @@
+"""A conversation as a file: Markdown, Logseq blocks or JSON, each with its citations."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from assistant.conversations import Conversation, Exchange
+from assistant.errors import BadArgument, nearest
+
+FORMATS = {"markdown": ".md", "logseq": ".md", "json": ".json"}
+
+
+def exported(conversation: Conversation, turns: Sequence[Exchange], form: str) -> str:
+    """The conversation as text. Raises `BadArgument` for an unknown form."""
+    if form not in FORMATS:
+        raise BadArgument(f'"{form}" is no form to export to', nearest(form, FORMATS))
+    if form == "json":
+        whole = {**conversation.to_json(), "turns": [turn.to_json() for turn in turns]}
+        return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+    return (_markdown if form == "markdown" else _logseq)(conversation, turns)
+
+
+def _place(citation: dict[str, Any]) -> str:
+    page = f", page {citation['page']}" if citation.get("page") else ""
+    return f"{citation['path']}:{citation['line_start']}{page}"
+
+
+def _markdown(conversation: Conversation, turns: Sequence[Exchange]) -> str:
+    out = ["---", f"title: {json.dumps(conversation.title, ensure_ascii=False)}", f"date: {conversation.created[:10]}"]
+    out += ["---", "", f"# {conversation.title}", ""]
+    for number, turn in enumerate(turns, 1):
+        result = turn.result or {}
+        out += [f"## {turn.question}", "", result.get("answer", "(no answer)"), ""]
+        # Marks become footnotes, so that any reader of Markdown follows them.
+        out[-2] = _marks(out[-2], result.get("citations", []), lambda n, turn=number: f"[^{turn}-{n}]")
+        for citation in result.get("citations", []):
+            quote = " ".join(citation["quote"].split())
+            out.append(f"[^{number}-{citation['n']}]: “{quote}” — {_place(citation)}")
+        if result.get("citations"):
+            out.append("")
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _logseq(conversation: Conversation, turns: Sequence[Exchange]) -> str:
+    out = [f"title:: {conversation.title}", f"date:: {conversation.created[:10]}", "tags:: atelier, conversation", ""]
+    for turn in turns:
+        result = turn.result or {}
+        out.append(f"- {_one(turn.question)}")
+        out.append(f"\t- {_one(result.get('answer', '(no answer)'))}")
+        for citation in result.get("citations", []):
+            out.append(f"\t\t- [{citation['n']}] > {_one(citation['quote'])}")
+            out.append(f"\t\t  source:: {_place(citation)}")
+    return "\n".join(out) + "\n"
+
+
+def _one(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _marks(text: str, citations: Sequence[dict[str, Any]], mark: Any) -> str:
+    for citation in citations:
+        text = text.replace(f"[{citation['n']}]", mark(citation["n"]))
+    return text
+
+
+def write(path: Path, text: str) -> Path:
+    """Write through a temporary name; raises `BadArgument` where the folder cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".export")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise BadArgument(f"{path} cannot be written: {error.strerror or error}", "Choose another file.") from error
+    return path
