@@ -39,8 +39,11 @@ def load(path: Path) -> list[Question]:
             continue
         try:
             row = json.loads(line)
-            answers = tuple(str(text) for text in row.get("answers") or [])
-            questions.append(Question(str(row["question"]), answers, bool(row.get("unanswerable", not answers))))
+            answers, text = row.get("answers") or [], row["question"]
+            if not isinstance(answers, list) or not isinstance(text, str) or not text.strip():
+                raise TypeError
+            texts = tuple(str(answer) for answer in answers)
+            questions.append(Question(text, texts, bool(row.get("unanswerable", not texts))))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BadArgument(
                 f"{path}, line {number} is no question", 'Write {"question": "...", "answers": ["..."]}.'

@@ -22,6 +22,10 @@ EXTRACTIVE = "extractive"
 REFUSAL = "Your notes do not answer this."
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"}
 _REPLY_RESERVE = 96  # tokens of chat template and marks beside what is counted
+# What could end a note or speak for a chat's other side: our marks and those of common chat templates.
+_CHAT_MARK = re.compile(
+    r"<(?=\s*/?\s*note\b)|<(?=\s*\|)|<(?=/?s>)|<(?=/?(?:start|end)_of_turn>)|<(?=<\s*/?SYS>)|\[(?=/?INST\])", re.IGNORECASE
+)
 _PICTURE = re.compile(r"!\[[^\]\n]*\]\(<?([^()<>\n]+(?:\([^()\n]*\)[^()\n]*)*)>?\)")
 
 
@@ -155,9 +159,10 @@ def answer(
     if model is None:
         return Answer(question, quoted, False, citations, EXTRACTIVE, **shared)
     plan = strategy_for(model.parameters)
-    sources, shared["context"] = _sources(evidence, model, plan, more)
+    before = before[-plan.memory :] if plan.memory else ()
+    sources, shared["context"] = _sources(evidence, model, plan, before, more)
     kept: list[str] = []
-    for sentence, n in _sentences(evidence.question, sources, model, plan, before[-plan.memory :], check):
+    for sentence, n in _sentences(evidence.question, sources, model, plan, before, check):
         kept.append(f"{sentence} [{n}]")
         report({"kind": "text", "text": f"{' '.join(kept)}\n\n{quoted}"})
     if not kept:
@@ -204,10 +209,15 @@ def _glimpse(text: str, limit: int = 240) -> str:
 
 
 def _sources(
-    evidence: Evidence, model: LanguageModel, plan: Strategy, more: Callable[[Passage], str]
+    evidence: Evidence,
+    model: LanguageModel,
+    plan: Strategy,
+    before: Sequence[Turn],
+    more: Callable[[Passage], str],
 ) -> tuple[list[Source], dict[str, Any]]:
     """What the model is given, best first, and how it fits: counted with the model's own tokenizer."""
     limit = model.context - plan.tokens - model.count(plan.system) - model.count(evidence.question) - _REPLY_RESERVE
+    limit -= sum(model.count(message.content) + 8 for message in _told(before))
     wanted: list[Source] = []
     if plan.passages:
         numbers: dict[int, int] = {}
@@ -233,6 +243,19 @@ def _sources(
     return given, {"strategy": plan.name, "tokens": used, "limit": max(limit, 0), "dropped": dropped}
 
 
+def inert(text: str) -> str:
+    """Text of a note that cannot end the note it stands in, nor pass for another turn of the chat."""
+    return _CHAT_MARK.sub(lambda mark: "‹" if mark.group() == "<" else "(", text)
+
+
+def _told(before: Sequence[Turn]) -> list[Message]:
+    """Former turns as a model is told them; an answer holds quotes, which are notes as well."""
+    told = []
+    for turn in before:
+        told += [Message("user", turn.question), Message("assistant", inert(flat(turn.answer)[:600]))]
+    return told
+
+
 def _sentences(
     question: str,
     sources: Sequence[Source],
@@ -245,12 +268,13 @@ def _sentences(
     if not sources:
         return
     if plan.passages:
-        notes = "\n".join(f'<note n="{s.n}" about="{flat(s.heading)}">\n{s.text.strip()}\n</note>' for s in sources)
+        notes = "\n".join(
+            f'<note n="{s.n}" about="{inert(flat(s.heading)).replace('"', "'")}">\n{inert(s.text.strip())}\n</note>'
+            for s in sources
+        )
     else:
-        notes = "\n".join(f"- {flat(source.text)}" for source in sources)
-    messages = [Message("system", plan.system)]
-    for turn in before:
-        messages += [Message("user", turn.question), Message("assistant", flat(turn.answer)[:600])]
+        notes = "\n".join(f"- {inert(flat(source.text))}" for source in sources)
+    messages = [Message("system", plan.system), *_told(before)]
     messages.append(Message("user", f"Notes:\n{notes}\n\nQuestion: {question}"))
     said: set[str] = set()
     waiting = ""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from assistant.words import content_words, stems
+from knowledge.records import shown
 
-_UNSAFE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_MARK = re.compile(r"\[\^?\d+(?:\s*[,;–-]\s*\d+)*\]")
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,8 @@ class Source:
 
 def clean(reply: str) -> str:
     """One line without citation marks, control characters or terminal codes of the model's own making."""
-    reply = _UNSAFE.sub("", reply)
-    reply = "".join(c for c in reply if c.isprintable() or c.isspace())
-    return " ".join(re.sub(r"\[\d+\]", "", reply).split())
+    reply = "".join(c for c in shown(reply) if c.isprintable() or c.isspace())
+    return " ".join(_MARK.sub("", reply).split())
 
 
 def supported(sentence: str, sources: Sequence[Source], question: str, *, strict: bool = True) -> int | None:

@@ -92,9 +92,11 @@ class Collections:
         if held is not None and name in ("", held.name):
             return held
         name = name or self._free_name(folder)
-        if not re.fullmatch(r"[\w .-]+", name) or name in BUILT_IN:
+        if not re.fullmatch(r"[\w .-]+", name) or not name.strip() or name in BUILT_IN:
             raise BadArgument(f'"{name}" cannot name a collection', "Use letters, digits, spaces, - and _.")
         now = self._all.get(name, Collection(name, ()))
+        if str(folder) in now.folders:  # another collection keeps it too
+            return now
         return self._put(Collection(name, (*now.folders, str(folder)), now.exclude))
 
     def _free_name(self, folder: Path) -> str:

@@ -35,9 +35,9 @@ def _markdown(conversation: Conversation, turns: Sequence[Exchange]) -> str:
     out += ["---", "", f"# {conversation.title}", ""]
     for number, turn in enumerate(turns, 1):
         result = turn.result or {}
-        out += [f"## {turn.question}", "", result.get("answer", "(no answer)"), ""]
         # Marks become footnotes, so that any reader of Markdown follows them.
-        out[-2] = _marks(out[-2], result.get("citations", []), lambda n, turn=number: f"[^{turn}-{n}]")
+        marked = _footnotes(result.get("answer", "(no answer)"), result.get("citations", []), number)
+        out += [f"## {_one(turn.question)}", "", marked, ""]
         for citation in result.get("citations", []):
             quote = " ".join(citation["quote"].split())
             out.append(f"[^{number}-{citation['n']}]: “{quote}” — {_place(citation)}")
@@ -62,10 +62,16 @@ def _one(text: str) -> str:
     return " ".join(text.split())
 
 
-def _marks(text: str, citations: Sequence[dict[str, Any]], mark: Any) -> str:
+def _footnotes(text: str, citations: Sequence[dict[str, Any]], turn: int) -> str:
+    """The marks [1] as footnotes; what looks like a mark inside a quote is the note's own and stays."""
+    quotes = [(f"“{_one(c['quote'])}”", c["n"]) for c in citations]
+    end = "\n\n".join(f"{quote} [{n}]" for quote, n in quotes)
+    if not text.endswith(end):
+        quotes, end = [], ""
+    head = text.removesuffix(end)
     for citation in citations:
-        text = text.replace(f"[{citation['n']}]", mark(citation["n"]))
-    return text
+        head = head.replace(f"[{citation['n']}]", f"[^{turn}-{citation['n']}]")
+    return head + "\n\n".join(f"{quote} [^{turn}-{n}]" for quote, n in quotes)
 
 
 def write(path: Path, text: str) -> Path:

@@ -121,7 +121,7 @@ def frequent_tags(frequencies: str) -> list[str]:
         for tags in folders.values():
             for tag, count in tags.items():
                 counts[tag.strip()] = counts.get(tag.strip(), 0) + int(count)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         return []
     return sorted((tag for tag in counts if tag), key=lambda tag: (-counts[tag], tag))[:_TAGS_SHOWN]
 
@@ -130,6 +130,6 @@ def _parsed(
     kind: str, path: Path, title: str, text: list[str], properties: dict[str, Any], check: Callable[[], None]
 ) -> Parsed:
     # Long prompts wrap, so that a citation names lines and not one endless line.
-    wrapped = [part for line in text for part in (textwrap.wrap(line, 200) or [""])]
+    wrapped = [part for line in text for part in (textwrap.wrap(line, 200, break_on_hyphens=False) or [""])]
     lines = split_lines("\n".join(wrapped))
     return Parsed(kind, title, (Page(None, lines, tuple(blocks(lines, 1, check))),), properties)

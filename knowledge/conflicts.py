@@ -17,7 +17,8 @@ from knowledge.records import Passage
 _SHARED = 0.5  # of the shorter sentence's words
 _LEAST = 3  # words in common
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)?(?:\s*[-–]\s*\d+(?:[.,]\d+)?)?\s*(%|px|gb|mb|kb|гб|мб)?", re.I)
-_NOT = re.compile(r"\b(?:not|never|no|cannot|without|avoid|нет|не|никогда|нельзя|без)\b|n't\b", re.I)
+_NOT = re.compile(r"\b(?:not|never|no|cannot|without|avoid|нет|не|никогда|нельзя|без)\b|n['’]t\b", re.I)
+_RANGE = re.compile(r"(?<=\d)\s*(?:[-–—]|\bto\b|\bдо\b)\s*(?=\d)", re.I)  # 5 to 9 is 5–9
 _LIST = re.compile(r"^\s*\d{1,3}[.)]\s")
 
 
@@ -87,5 +88,5 @@ def _terms(text: str) -> set[str]:
 
 
 def _numbers(text: str) -> set[str]:
-    plain = _LIST.sub("", sentences.plain(text))
-    return {re.sub(r"\s+", "", match.group()).replace(",", ".") for match in _NUMBER.finditer(plain)}
+    plain = _RANGE.sub("-", _LIST.sub("", sentences.plain(text)))
+    return {re.sub(r"\s+", "", match.group()).replace(",", ".").lower() for match in _NUMBER.finditer(plain)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from knowledge.errors import QueryError, nearest
 
-_WORD = re.compile(r'(?<!\S)(\w+):(?:"([^"]*)"|(\S+))')
+_WORD = re.compile(r'(?<!\S)(\w+):(?:([^\s"=]+=)?"([^"]*)"|(\S+))')
 _DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
 
 
@@ -60,11 +60,14 @@ class Filter:
             parts.append("d.date <> '' AND substr(d.date, 1, ?) <= ?")
             values += [len(self.until), self.until]
         for key, value in self.properties:
-            # A list property holds when one of its items does.
-            found = "SELECT 1 FROM json_each(d.properties) p WHERE fold(p.key) = fold(?)"
+            # A list property holds when one of its items does. Not a number (.nan in YAML) is no JSON.
+            found = (
+                "SELECT 1 FROM json_each(iif(json_valid(d.properties), d.properties, '{}')) p"
+                " WHERE fold(p.key) = fold(?)"
+            )
             if value:
                 found += (
-                    " AND (fold(p.value) = fold(?) OR p.type = 'array'"
+                    " AND (fold(iif(p.type IN ('true', 'false'), p.type, p.value)) = fold(?) OR p.type = 'array'"
                     " AND EXISTS (SELECT 1 FROM json_each(p.value) i WHERE fold(i.value) = fold(?)))"
                 )
             parts.append(f"EXISTS ({found})")
@@ -109,7 +112,8 @@ def parse(text: str) -> tuple[str, Filter]:
         setter = _SETTERS.get(match.group(1).lower())
         if setter is None:
             return match.group()
-        chosen = setter(chosen, match.group(2) if match.group(2) is not None else match.group(3))
+        key, quoted, bare = match.groups()[1:]
+        chosen = setter(chosen, bare if quoted is None else (key or "") + quoted)
         return ""
 
     rest = _WORD.sub(take, text)

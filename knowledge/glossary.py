@@ -25,11 +25,11 @@ _SHARE = 0.5  # of a question's words that must be known for it to be put into E
 
 
 @lru_cache(maxsize=1)
-def _table() -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, ...], tuple[str, ...]], dict[str, str]]:
-    """(stem -> stems of the same meaning, phrase of stems -> the same, Russian stem -> English word)."""
+def _table() -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, ...], tuple[str, ...]], dict[tuple[str, ...], str]]:
+    """(stem -> stems of the same meaning, phrase of stems -> the same, Russian stems -> English words)."""
     single: dict[str, tuple[str, ...]] = {}
     phrases: dict[tuple[str, ...], tuple[str, ...]] = {}
-    english: dict[str, str] = {}
+    english: dict[tuple[str, ...], str] = {}
     for line in (Path(__file__).with_name("glossary.txt")).read_text("utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
@@ -41,10 +41,10 @@ def _table() -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, ...], tuple[st
                 continue
             if len(parts) == 1:
                 single[parts[0]] = tuple(dict.fromkeys((*single.get(parts[0], ()), *stems)))
-                if _CYRILLIC.search(parts[0]):
-                    english.setdefault(parts[0], entries[0])
             else:
                 phrases[parts] = tuple(stems) or tuple(terms(entries[0]))
+            if _CYRILLIC.search(parts[0]):
+                english.setdefault(parts, entries[0])
     return single, phrases, english
 
 
@@ -89,15 +89,15 @@ def in_english(question: str) -> str:
         word, one = order[at]
         phrase = next((p for p in phrases if tuple(stems[at : at + len(p)]) == p and _CYRILLIC.search(p[0])), None)
         if phrase is not None:
-            said.append(phrases[phrase][0])
+            said.append(english[phrase])
             known += len(phrase)
             at += len(phrase)
             continue
         if not _CYRILLIC.search(word):
             said.append(word)
             known += 1
-        elif one in english:
-            said.append(english[one])
+        elif (one,) in english:
+            said.append(english[one,])
             known += 1
         elif one in VAGUE_TERMS:
             known += 1

@@ -44,7 +44,7 @@ class VectorIndex:
     def __init__(self, folder: Path, store: Store, *, identity: str, server: str = "") -> None:
         self._folder = folder / FOLDER_NAME
         self._server = server
-        self._name_there = f"{_COLLECTION}-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+        self._name_there = f"{_COLLECTION}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
         self._store = store
         self._identity = identity
         self._name = uuid.uuid4().hex
@@ -95,8 +95,10 @@ class VectorIndex:
     def _look(self) -> None:
         """Whether the collection holds just what the store holds."""
         self._version = self._store.version()
-        whole = self._complete() and self._collection.count() == self._store.vector_count()
-        self.problem = "" if whole else "the Chroma collection is behind the store"
+        held = self.count()
+        if held is not None:
+            whole = self._complete() and held == self._store.vector_count()
+            self.problem = "" if whole else "the Chroma collection is behind the store"
 
     def _complete(self) -> bool:
         return not self._store.waiting(1) and not self._store.leaving(1)
@@ -115,7 +117,12 @@ class VectorIndex:
 
     def count(self) -> int | None:
         """How many vectors Chroma holds; None where it cannot be opened."""
-        return None if self._collection is None else int(self._collection.count())
+        try:
+            return None if self._collection is None else int(self._collection.count())
+        except Exception as error:  # a server may go at any time
+            self._collection = None
+            self.problem = f"Chroma does not answer: {_line(error)}"
+            return None
 
     def flush(self, *, report: Report | None = None, check: Check | None = None) -> None:
         """Bring the collection into step with the store, in batches.
@@ -130,8 +137,8 @@ class VectorIndex:
             self._flush(report, check)
 
     def _flush(self, report: Report | None, check: Check | None) -> None:
-        if self._store.meta(_WRITER) not in (None, self._name):
-            self.reopen()  # another process wrote: our client's view of the files is old
+        if self._store.meta(_WRITER) not in (None, self._name) or (self._server and self._client is None):
+            self.reopen()  # another process wrote: our client's view of the files is old; or a server is back
         if not self._server and not self._folder.is_dir():
             self._recreate()
         elif self._server and self._collection is None and self._client is not None:
@@ -141,6 +148,8 @@ class VectorIndex:
         self._store.set_meta(_WRITER, self._name)
         if not self._checked and not self._plausible():
             self._recreate()  # a crash inside Chroma, or a collection that came from elsewhere
+        if self._collection is None:
+            return
         self._checked = True
         while leaving := self._store.leaving(_BATCH):
             if check is not None:
@@ -175,7 +184,8 @@ class VectorIndex:
         """Whether Chroma's count can come from the store's, a crash between the two included."""
         counts = self._store.counts()
         least = counts["vectors"] - counts["waiting"]
-        return bool(least <= self._collection.count() <= counts["vectors"] + counts["removed"])
+        held = self.count()
+        return held is None or bool(least <= held <= counts["vectors"] + counts["removed"])
 
     def _recreate(self) -> None:
         """An empty collection; every vector waits for it."""

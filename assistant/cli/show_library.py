@@ -1,10 +1,32 @@
-"""The library's results as text for a person. Each function takes what its command returned."""
+"""The library's results as text for a person. Each function takes what its command returned.
+
+What stands in notes, names and models is put on a terminal without escapes and control characters.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from assistant.cli.show import wrap
+from knowledge.records import shown
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, dict):
+        return {_harmless(key): _harmless(one) for key, one in value.items()}
+    return [_harmless(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _safe(show: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
+    @wraps(show)
+    def safe(result: dict[str, Any]) -> str:
+        return show(_harmless(result))
+
+    return safe
 
 
 def place(item: dict[str, Any]) -> str:
@@ -13,6 +35,7 @@ def place(item: dict[str, Any]) -> str:
     return f"{item['path']}:{item['line_start']}{page}"
 
 
+@_safe
 def ingest(result: dict[str, Any]) -> str:
     lines = []
     counts: dict[str, int] = {}
@@ -26,6 +49,7 @@ def ingest(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@_safe
 def search(result: dict[str, Any]) -> str:
     lines = []
     for n, passage in enumerate(result["passages"], 1):
@@ -50,6 +74,7 @@ def _signals(signals: dict[str, Any]) -> str:
     return "  ".join([*parts, f"by {signals['index']}"])
 
 
+@_safe
 def ask(result: dict[str, Any]) -> str:
     lines = []
     if result["asked"] != result["question"]:
@@ -83,6 +108,7 @@ def _conflicts(conflicts: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+@_safe
 def brief(result: dict[str, Any]) -> str:
     if result["refused"]:
         nearest = [f"  {_cited(c)}" for c in result["nearest"]]
@@ -100,6 +126,7 @@ def brief(result: dict[str, Any]) -> str:
     return "\n".join([*lines, *_conflicts(result["conflicts"])]).rstrip()
 
 
+@_safe
 def summarise(result: dict[str, Any]) -> str:
     lines = [f"{result['title']}  ({result['path']})", ""]
     lines += [_line(line) for line in result["lines"]]
@@ -114,6 +141,7 @@ def _line(line: dict[str, Any], indent: str = "  ") -> str:
     return wrap(f"{' '.join(line['text'].split())} ({where})", indent)
 
 
+@_safe
 def compare(result: dict[str, Any]) -> str:
     lines = [f"A  {result['one']}", f"B  {result['other']}", "", "Both speak of:"]
     for one, other in result["both"]:
@@ -127,6 +155,7 @@ def compare(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
+@_safe
 def documents(result: dict[str, Any]) -> str:
     lines = []
     for document in result["documents"]:
@@ -141,6 +170,7 @@ def documents(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@_safe
 def collections(result: dict[str, Any]) -> str:
     lines = []
     for one in result["collections"]:
@@ -151,16 +181,19 @@ def collections(result: dict[str, Any]) -> str:
     return "\n".join(lines) or "No collections yet. `atelier ingest FOLDER` keeps one."
 
 
+@_safe
 def removed(result: dict[str, Any]) -> str:
     one = result["collection"]
     return f"{one['name']} is kept no longer: {result['removed']} documents left the library; the files are untouched."
 
 
+@_safe
 def duplicates(result: dict[str, Any]) -> str:
     lines = [f"{pair['share']:>4.0%}  {pair['one']}\n      {pair['other']}" for pair in result["pairs"]]
     return "\n".join(lines) or "No document repeats another."
 
 
+@_safe
 def unanswered(result: dict[str, Any]) -> str:
     lines = []
     for one in result["questions"]:
@@ -170,14 +203,16 @@ def unanswered(result: dict[str, Any]) -> str:
     return "\n".join(lines) or "Every question was answered."
 
 
+@_safe
 def conversations(result: dict[str, Any]) -> str:
     lines = [
-        f"{one['id']:>4}  {one['changed'][:16].replace('T', ' ')}  {one['turns']:>3} questions  {one['title']}"
+        f"{one['id']:>4}  {one['changed'][:16].replace('T', ' ')}  {one['turns']:>3} asked  {one['title']}"
         for one in result["conversations"]
     ]
     return "\n".join(lines) or "No conversations. `atelier chat` begins one."
 
 
+@_safe
 def conversation(result: dict[str, Any]) -> str:
     lines = [result["title"], ""]
     for turn in result["turns"]:
@@ -186,18 +221,22 @@ def conversation(result: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
+@_safe
 def renamed(result: dict[str, Any]) -> str:
     return f"{result['id']}  {result['title']}"
 
 
+@_safe
 def deleted(result: dict[str, Any]) -> str:
     return f"Deleted: {result['deleted']['title']}"
 
 
+@_safe
 def exported(result: dict[str, Any]) -> str:
     return str(result.get("text") or result["path"])
 
 
+@_safe
 def eval_answers(result: dict[str, Any]) -> str:
     names = {
         "answered": "answered, of all questions",
@@ -211,6 +250,7 @@ def eval_answers(result: dict[str, Any]) -> str:
     return "\n".join([f"{result['questions']} questions", *(f"{result[k]:>7.1%}  {text}" for k, text in names.items())])
 
 
+@_safe
 def llm_list(result: dict[str, Any]) -> str:
     lines = []
     for model in result["models"]:
@@ -226,12 +266,14 @@ def llm_list(result: dict[str, Any]) -> str:
     return "\n".join(lines) or "No model found. Put GGUF files into a folder of llm.models."
 
 
+@_safe
 def llm_use(result: dict[str, Any]) -> str:
     model = result["model"]
     fit = "" if model["fits"] else "  (more memory than is free now)"
     return f"{model['name']} answers from now on{fit}"
 
 
+@_safe
 def eval_retrieval(result: dict[str, Any]) -> str:
     def row(name: str, scores: dict[str, Any]) -> str:
         cells = " ".join(f"{k} {v:.4f}" for k, v in scores.items() if isinstance(v, (int, float)))

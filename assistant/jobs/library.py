@@ -38,7 +38,7 @@ def ingest(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
     Folders are kept under a collection's name from now on; single files are read once.
     """
     kept = Collections(shop.paths.collections)
-    sources = []
+    sources: list[Source] = []
     for text in spec["paths"]:
         path = Path(text).expanduser().absolute()
         if path.is_dir():
@@ -47,17 +47,24 @@ def ingest(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
         else:
             home = kept.holding(path)
             sources.append(Source(path, spec.get("collection") or (home.name if home else "")))
+    # Files of a collection below a named folder stay in it.
+    folders = [source.path for source in sources]
+    sources += [
+        one
+        for one in every_source(shop)
+        if one.path not in folders and any(one.path.is_relative_to(f) for f in folders) and one.path.exists()
+    ]
     return _read(shop, sources, report, check)
 
 
 def sync(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
     """Bring every collection up to date, the sample notes and the notes about renders too; {"only": [paths]} only those
-    that hold one of the paths.
+    that hold one of the paths or lie below it.
     """
     sources = every_source(shop)
     only = [Path(path) for path in spec.get("only", [])]
     if only:
-        sources = [s for s in sources if any(path.is_relative_to(s.path) or path == s.path for path in only)]
+        sources = [s for s in sources if any(path.is_relative_to(s.path) or s.path.is_relative_to(path) for path in only)]
     missing = [source for source in sources if not source.path.exists()]
     for source in missing:
         report({"kind": "note", "message": f"{source.path} of the collection {source.collection} is not there"})
@@ -100,7 +107,7 @@ def forget(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
         check()
         shop.library.remove(row.path)
     for folder in gone.folders:
-        shop.library.remove_root(str(Path(folder).expanduser().absolute()))
+        shop.library.remove_root(str(Path(folder).expanduser().resolve()))
     shop.library.embed_pending(report=report, check=check)
     return {"collection": gone.to_json(), "removed": len(rows)}
 
@@ -179,9 +186,9 @@ def ask(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -
     )
     result = found.to_json()
     if found.refused:
-        kept.not_answered(text, found.score, [f"{c.path}:{c.line_start}" for c in found.nearest])
+        kept.not_answered(asked, found.score, [f"{c.path}:{c.line_start}" for c in found.nearest])
     else:
-        kept.now_answered(text)
+        kept.now_answered(asked)
     if turn is not None:
         kept.answered(turn, result)
     return {**result, "conversation": conversation, "turn": turn}

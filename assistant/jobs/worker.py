@@ -5,7 +5,7 @@ stdin closes, after the job in hand. SIGTERM, or a file named after the job in t
 
 Line in:    {"id": 7, "kind": "render", "spec": {...}, "row": true}
 Lines out:  {"id": 7, "kind": "progress" | "preview" | "note" | "text" | "started", ...}
-            {"id": 7, "kind": "done", "result": {...}} | {"id": 7, "kind": "failed", "message", "hint"} | "cancelled"
+            {"id": 7, "kind": "done", "result": {...}} | {"id": 7, "kind": "failed", "message", "hint", "error"} | "cancelled"
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Worker:
             message, hint = explain(error)
             if row:
                 self.queue.finish(number, "failed", message=f"{message}. {hint}".strip())
-            self.send({"kind": "failed", "message": message, "hint": hint})
+            self.send({"kind": "failed", "message": message, "hint": hint, "error": type(error).__name__})
         else:
             if row:
                 self.queue.finish(number, "done", result=result)

@@ -7,6 +7,7 @@ Leaves loading to `llama_cpp`.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from assistant.settings import Settings
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MOST_PAIRS = 10_000
+_MOST_PARTS = 1_000
 _LONGEST_STRING = 8_000_000
 _OVERHEAD = 300_000_000  # bytes of buffers beside weights and cache
 _DEEPEST = 4
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _walk(root: Path) -> list[Path]:
         found += [
             Path(place) / name
             for name in sorted(files)
-            if name.endswith(".gguf") and ("-of-" not in name or "-00001-of-" in name)
+            if name.endswith(".gguf") and ((part := _PART.search(name)) is None or int(part.group(1)) == 1)
         ]
     return sorted(found)
 
@@ -100,14 +103,14 @@ def look(path: Path, context: int, *, chosen: bool = False, bundled: bool = Fals
     try:
         size = sum(part.stat().st_size for part in _parts(path))
         about = header(path)
+        parameters = _whole(about.get("general.parameter_count"))
     except (OSError, ValueError) as error:
         text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         return GgufModel(path.stem, str(path), 0, "", 0, 0, 0, 0, False, chosen, bundled, text)
     kind = str(about.get("general.architecture", ""))
 
     def number(key: str) -> int:
-        value = about.get(f"{kind}.{key}", 0)
-        return int(value) if isinstance(value, (int, float)) else 0
+        return _whole(about.get(f"{kind}.{key}"))
 
     layers, width, heads = number("block_count"), number("embedding_length"), number("attention.head_count")
     kv_heads = number("attention.head_count_kv") or heads
@@ -117,17 +120,30 @@ def look(path: Path, context: int, *, chosen: bool = False, bundled: bool = Fals
     cache = 2 * 2 * layers * kv_heads * length * used  # keys and values, 16 bits each
     needs = size + cache + _OVERHEAD
     room = free_memory()
-    parameters = about.get("general.parameter_count") or 0
     return GgufModel(
-        str(about.get("general.name") or path.stem), str(path), size, kind, int(parameters), trained, layers, needs,
+        path.stem, str(path), size, kind, parameters, trained, layers, needs,
         room == 0 or needs <= room, chosen, bundled,
     )  # fmt: skip
 
 
+def _whole(value: Any) -> int:
+    """A count of the header; 0 for what is none (a text, a negative number, infinity)."""
+    return int(value) if isinstance(value, (int, float)) and 0 < value < 1 << 62 else 0
+
+
 def _parts(path: Path) -> list[Path]:
-    if "-00001-of-" not in path.name:
+    """All files of a model in parts. Raises ValueError naming the one that is not there."""
+    part = _PART.search(path.name)
+    if part is None:
         return [path]
-    return sorted(path.parent.glob(path.name.replace("-00001-of-", "-*-of-"))) or [path]
+    total = int(part.group(2))
+    if not 0 < total <= _MOST_PARTS:
+        raise ValueError(f"{total} parts are not possible")
+    names = [_PART.sub(f"-{n:05}-of-{total:05}", path.name) for n in range(1, total + 1)]
+    for name in names:
+        if not (path.parent / name).is_file():
+            raise ValueError(f"its part {name} is missing")
+    return [path.parent / name for name in names]
 
 
 def free_memory() -> int:
@@ -171,6 +187,12 @@ def _take(file: IO[bytes], count: int) -> bytes:
     return data
 
 
+def _skip(file: IO[bytes], count: int) -> None:
+    if count > os.fstat(file.fileno()).st_size - file.tell():
+        raise EOFError
+    file.seek(count, os.SEEK_CUR)
+
+
 def _string(file: IO[bytes]) -> str:
     (length,) = struct.unpack("<Q", _take(file, 8))
     if length > _LONGEST_STRING:
@@ -188,11 +210,11 @@ def _value(file: IO[bytes], kind: int) -> Any:
         raise ValueError(f"its header holds an unknown type {kind}")
     inner, count = struct.unpack("<IQ", _take(file, 12))
     if inner in _NUMBERS:
-        file.seek(count * struct.calcsize("<" + _NUMBERS[inner]), os.SEEK_CUR)
+        _skip(file, count * struct.calcsize("<" + _NUMBERS[inner]))
         return None
     if inner != _STRING or count > _LONGEST_STRING:
         raise ValueError("its header is damaged")
     for _ in range(count):
         (length,) = struct.unpack("<Q", _take(file, 8))
-        file.seek(length, os.SEEK_CUR)
+        _skip(file, length)
     return None

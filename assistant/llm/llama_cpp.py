@@ -68,7 +68,7 @@ class LlamaCpp:
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise ModelMissing(f"{path} could not be loaded", "It may be cut short or newer than llama.cpp.") from error
-        self.name = str(self._model.metadata.get("general.name", path.stem))
+        self.name = path.stem
         self.parameters = int(llama_cpp.llama_model_n_params(self._model.model))
         self.context = self._model.n_ctx()
 

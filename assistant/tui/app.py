@@ -190,6 +190,33 @@ class Atelier(App[None]):
         elif not self.current_room.cancel():
             self.set_focus(None)
 
+    def offer_reembedding(self, event: dict[str, Any]) -> None:
+        """After a failure: where the library's vectors are another embedder's, ask whether to make them anew."""
+        if event.get("error") != "EmbedderChangedError" or len(self.screen_stack) > 1:
+            return
+        from assistant.tui.dialogs import Confirm
+
+        self.push_screen(
+            Confirm("The library was embedded by another model. Embed all of it anew now?", "Embed", "Not now"),
+            lambda yes: self.room("library").read("rebuild", {}) if yes else None,
+        )
+
+    async def action_library(self, what: str) -> None:
+        """Open the conversations or the files, from any room."""
+        if len(self.screen_stack) == 1:
+            await self.action_room("library")
+            getattr(self.room("library"), f"action_{what}")()
+
+    def action_models(self) -> None:
+        from assistant.tui.models import ModelPicker
+
+        self.push_screen(ModelPicker())
+
+    def action_quotes_only(self) -> None:
+        room = self.room("library")
+        room.quotes_only = not room.quotes_only
+        self.notify("Quotes alone." if room.quotes_only else "The language model may add to the quotes.", markup=False)
+
     def action_settings(self) -> None:
         from assistant.tui.settings import SettingsScreen
 
@@ -205,6 +232,13 @@ class Atelier(App[None]):
             yield SystemCommand(f"Go to {title}", f"{ROOM_KEYS[room]}", partial(self.action_room, room))
         yield SystemCommand("Settings", "Change the settings (F8)", self.action_settings)
         yield SystemCommand("Add notes", "Read a folder or file into the library", self.action_add_notes)
+        room = self.room("library")
+        yield SystemCommand("Conversations", "Find former conversations (F7)", room.action_conversations)
+        yield SystemCommand("New conversation", "Begin anew (Ctrl+L)", room.action_new_conversation)
+        yield SystemCommand("Files", "Every file of the library and its status (F9)", room.action_shelf)
+        yield SystemCommand("Read notes again", "Read what changed in your notes (Ctrl+B)", room.action_read_again)
+        yield SystemCommand("Quotes alone", "Answer with or without the language model", self.action_quotes_only)
+        yield SystemCommand("Language model", "Choose the GGUF model that answers", self.action_models)
         yield SystemCommand("Render", "Render the prompt of the draft (F5)", self.action_render_draft)
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)

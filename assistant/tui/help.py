@@ -11,7 +11,8 @@ from textual.widgets import Static
 from assistant.tui.keys import KEYS
 
 TITLES = {
-    "everywhere": "Everywhere", "library": "Library", "source": "Sources of an answer", "draft": "Draft",
+    "everywhere": "Everywhere", "library": "Library", "source": "Sources of an answer",
+    "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft",
     "studio": "Studio", "jobs": "Jobs",
 }  # fmt: skip
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from assistant.answering import REFUSAL, answer, supported
+from assistant.answering import REFUSAL, answer
+from assistant.claims import Source, supported
 from assistant.drafting import expand, vocabulary
 from assistant.llm import Message
 from assistant.memory import remember_render
@@ -34,14 +35,18 @@ class Said:
         return len(text) // 4
 
 
-def passage(text: str, path: str = "/n.md", heading: str = "Notes") -> Passage:
-    return Passage(1, path, "Notes", heading, 1, 1, None, 0.9, text, {})
+def passage(text: str, path: str = "/n.md", heading: str = "Notes", number: int = 1) -> Passage:
+    return Passage(number, path, "Notes", heading, 1, 1, None, 0.9, text, {})
 
 
 def evidence(question: str, *texts: str, refused: bool = False) -> Evidence:
-    passages = tuple(passage(text) for text in texts)
+    passages = tuple(passage(text, number=n) for n, text in enumerate(texts, 1))
     quotes = tuple(Quote(n, p, p.text, 1, 1, 0.9) for n, p in enumerate(passages, 1))
     return Evidence(question, () if refused else quotes, passages, 0.9, refused)
+
+
+def sources(found: Evidence) -> list[Source]:
+    return [Source(quote.n, quote.passage.heading, quote.text) for quote in found.quotes]
 
 
 NOTE = "Nitrosocke trains with 100 steps for each picture, so 10 pictures need 1000 steps."
@@ -82,7 +87,7 @@ def test_a_supported_sentence_comes_first_with_the_number_code_gave_it() -> None
 )
 def test_what_the_quote_does_not_carry_is_dropped(sentence: str) -> None:
     found = evidence("How many steps for 10 pictures?", NOTE)
-    assert supported(sentence, found.quotes, found.question) is None
+    assert supported(sentence, sources(found), found.question) is None
     assert answer(found, Said(sentence)).text == f"“{NOTE}” [1]"
 
 
@@ -92,7 +97,7 @@ def test_a_word_carried_from_one_thing_to_another_is_dropped() -> None:
         "atelier-demo."
     )
     found = evidence("Which sampler rendered the red apple?", note)
-    assert supported("The sampler atelier-demo rendered the red apple.", found.quotes, found.question) is None
+    assert supported("The sampler atelier-demo rendered the red apple.", sources(found), found.question) is None
 
 
 def test_a_large_model_may_say_more_and_each_sentence_is_held_against_a_quote() -> None:

@@ -69,7 +69,7 @@ async def test_a_question_is_sent_by_enter_and_its_answer_shows_its_sources(app:
     async with app.run_test(size=(80, 24)) as pilot:
         app.room("library").enter()
         await pilot.press(*"why?", "enter")
-        assert recorder.asked == [("ask", {"question": "why?"})]
+        assert recorder.asked == [("ask", {"question": "why?", "conversation": "new"})]
         citation = {
             "n": 1, "path": "/notes/a[b].md", "title": "A", "heading": "A > [b]", "line_start": 3, "line_end": 3,
             "page": None, "quote": "Because [so].",
@@ -213,6 +213,8 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "everywhere",
         "library",
         "source",
+        "conversations",
+        "files",
         "draft",
         "studio",
         "jobs",
