@@ -24,8 +24,10 @@ PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4"}
 _REPLY_RESERVE = 96  # tokens of chat template and marks beside what is counted
 # What could end a note or speak for a chat's other side: our marks and those of common chat templates.
 _CHAT_MARK = re.compile(
-    r"<(?=\s*/?\s*note\b)|<(?=\s*\|)|<(?=/?s>)|<(?=/?(?:start|end)_of_turn>)|<(?=<\s*/?SYS>)|\[(?=/?INST\])", re.IGNORECASE
+    r"<(?=\s*/?\s*note\b)|<(?=\s*\|)|<(?=/?s>)|<(?=/?(?:start|end)_of_turn>)|<(?=<\s*/?SYS>)|\[(?=/?INST\])",
+    re.IGNORECASE,
 )
+_NO_QUOTES = {ord('"'): "'"}
 _PICTURE = re.compile(r"!\[[^\]\n]*\]\(<?([^()<>\n]+(?:\([^()\n]*\)[^()\n]*)*)>?\)")
 
 
@@ -269,7 +271,7 @@ def _sentences(
         return
     if plan.passages:
         notes = "\n".join(
-            f'<note n="{s.n}" about="{inert(flat(s.heading)).replace('"', "'")}">\n{inert(s.text.strip())}\n</note>'
+            f'<note n="{s.n}" about="{inert(flat(s.heading)).translate(_NO_QUOTES)}">\n{inert(s.text.strip())}\n</note>'
             for s in sources
         )
     else:

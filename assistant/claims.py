@@ -13,7 +13,7 @@ from itertools import pairwise
 from assistant.words import content_words, stems
 from knowledge.records import shown
 
-_MARK = re.compile(r"\[\^?\d+(?:\s*[,;–-]\s*\d+)*\]")
+_MARK = re.compile(r"\s*\[\^?\d+(?:\s*[,;–-]\s*\d+)*\]")
 
 
 @dataclass(frozen=True)

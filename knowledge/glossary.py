@@ -34,18 +34,32 @@ def _table() -> tuple[dict[str, tuple[str, ...]], dict[tuple[str, ...], tuple[st
         if not line.strip() or line.startswith("#"):
             continue
         entries = [entry.strip() for entry in line.split(",")]
-        stems = list(dict.fromkeys(s for entry in entries if " " not in entry for s in terms(entry)))
+        stems = list(dict.fromkeys(s for entry in entries if " " not in entry for s in _stems(entry)))
         for entry in entries:
             parts = tuple(stem(word) for word in words(entry) if word not in STOP_WORDS)
             if not parts:
                 continue
             if len(parts) == 1:
-                single[parts[0]] = tuple(dict.fromkeys((*single.get(parts[0], ()), *stems)))
+                for one in _stems(entry):
+                    single[one] = tuple(dict.fromkeys((*single.get(one, ()), *stems)))
             else:
                 phrases[parts] = tuple(stems) or tuple(terms(entries[0]))
             if _CYRILLIC.search(parts[0]):
-                english.setdefault(parts, entries[0])
+                for form in [parts] if len(parts) > 1 else [(one,) for one in _stems(entry)]:
+                    english.setdefault(form, entries[0])
     return single, phrases, english
+
+
+def _stems(entry: str) -> list[str]:
+    """The stems of a word; of a Russian noun also that of a form which Snowball takes for another
+    word: память and памяти, токен and токенов, проблема and проблему.
+    """
+    word = fold(entry)
+    forms = [word]
+    if _CYRILLIC.search(word):
+        forms += [word[:-1] + "и"] if word[-1] == "ь" else [word[:-1] + "у"] if word[-1] == "а" else []
+        forms += [word + "ов"] if word[-1] not in "аеийоуыьэюя" else []
+    return list(dict.fromkeys(stem(one) for form in forms for one in words(form) if one not in STOP_WORDS))
 
 
 def equivalents(question: str) -> dict[str, tuple[str, ...]]:

@@ -64,7 +64,9 @@ def sync(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
     sources = every_source(shop)
     only = [Path(path) for path in spec.get("only", [])]
     if only:
-        sources = [s for s in sources if any(path.is_relative_to(s.path) or s.path.is_relative_to(path) for path in only)]
+        sources = [
+            s for s in sources if any(path.is_relative_to(s.path) or s.path.is_relative_to(path) for path in only)
+        ]
     missing = [source for source in sources if not source.path.exists()]
     for source in missing:
         report({"kind": "note", "message": f"{source.path} of the collection {source.collection} is not there"})
@@ -226,10 +228,14 @@ def _stale(shop: Workshop) -> Callable[[str], bool]:
 
 
 def _with_neighbours(shop: Workshop, passage: Passage) -> str:
-    parts = [chunk for chunk in shop.library.neighbours(passage) if chunk.page == passage.page]
-    before = [chunk.text for chunk in parts if chunk.line_end <= passage.line_start]
-    after = [chunk.text for chunk in parts if chunk.line_start >= passage.line_end]
-    return "\n".join([*before, passage.text, *after])
+    """The passage between the chunks before and after it; lines do not tell the order, as a long one holds many."""
+    chunks = shop.library.chunks(passage.path) if shop.library.document(passage.path) else []
+    own = (passage.line_start, passage.line_end, passage.page, passage.text)
+    for at, chunk in enumerate(chunks):
+        if (chunk.line_start, chunk.line_end, chunk.page, chunk.text) == own:
+            around = chunks[max(0, at - 1) : at + 2]
+            return "\n".join(one.text for one in around if one.page == passage.page)
+    return passage.text
 
 
 def _conflicts(shop: Workshop, question: str, passages: tuple[Passage, ...]) -> list[dict[str, Any]]:

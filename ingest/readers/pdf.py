@@ -6,6 +6,7 @@ back as a status with one line: encrypted, scanned, corrupt, too long.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -23,6 +24,9 @@ from ingest.readers.text import paragraphs
 SECONDS = 60
 MEGABYTES = 2048
 PAGES = 2000
+# With the extra "ocr" installed pages without text are recognised: seconds each, and more memory.
+OCR_SECONDS = 3600
+OCR_MEGABYTES = 8192
 _TEXT_BYTES = 64 << 20  # of extracted text; a page can repeat a form without end
 _POLL = 0.02
 
@@ -50,6 +54,8 @@ def read(path: Path, *, check: Callable[[], None]) -> Parsed:
 
 def _run(path: Path, output: IO[bytes], check: Callable[[], None]) -> str:
     """Run the child; returns why it ended early, or an empty string."""
+    ocr = importlib.util.find_spec("rapidocr_onnxruntime") is not None
+    seconds, megabytes = (OCR_SECONDS, OCR_MEGABYTES) if ocr else (SECONDS, MEGABYTES)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *_python_path()])}
     child = subprocess.Popen(
         [
@@ -58,8 +64,9 @@ def _run(path: Path, output: IO[bytes], check: Callable[[], None]) -> str:
             "ingest.readers.pdf_child",
             str(path),
             str(PAGES),
-            str(MEGABYTES),
-            str(SECONDS),
+            str(megabytes),
+            str(seconds),
+            *(["ocr"] if ocr else []),
         ],
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -67,12 +74,12 @@ def _run(path: Path, output: IO[bytes], check: Callable[[], None]) -> str:
         start_new_session=True,
         env=environment,
     )
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     try:
         while child.poll() is None:
             check()
             if time.monotonic() > deadline:
-                return f"took longer than {SECONDS} s"
+                return f"took longer than {seconds} s"
             if os.fstat(output.fileno()).st_size > _TEXT_BYTES:
                 return f"holds more than {_TEXT_BYTES >> 20} MB of text"
             time.sleep(_POLL)
@@ -106,14 +113,16 @@ def _parsed(path: Path, records: list[dict[str, Any]], ended: str) -> Parsed:
         pages.append(Page(int(record["page"]), lines, tuple(nodes)))
     letters = sum(character.isalnum() for page in pages for line in page.lines for character in line)
     if letters < 5 * len(pages) and letters < 200:
-        raise UnreadableError("no text layer (scanned)", status="skipped")
-    note = ""
+        remedy = "" if any(record.get("ocr") for record in found) else "; pip install rapidocr-onnxruntime reads it"
+        raise UnreadableError(f"no text layer (scanned){remedy}", status="skipped")
+    recognised = sum(bool(record.get("ocr")) for record in found)
+    note = f"{recognised} pages read by OCR" if recognised else ""
     if len(found) < total:
         note = f"{len(found)} of {total} pages read ({ended or f'limit {PAGES}'})"
     return Parsed(
         kind="pdf",
         title=path.stem if len(title) < 3 or _NO_TITLE.match(title) else title,
         pages=tuple(pages),
-        properties={"pages": total},
+        properties={"pages": total} | ({"ocr": recognised} if recognised else {}),
         note=note,
     )

@@ -3,11 +3,13 @@ SECONDS``.
 
 A PDF can make a parser loop or take all memory, so pypdf runs here under limits and the reader
 (ingest.readers.pdf) watches. Writes JSON lines: one a page ``{"page", "text", "label"}``, before
-them ``{"pages", "title"}`` or ``{"error", "status"}``. Imports nothing of ours.
+them ``{"pages", "title"}`` or ``{"error", "status"}``. With the word ``ocr`` behind the numbers pages
+without text are recognised. Imports nothing of ours.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import sys
@@ -21,6 +23,11 @@ try:
     import resource
 except ImportError:  # Windows has no such limits; the watch over time remains
     resource = None  # type: ignore[assignment]
+
+
+SCANNED = 5  # letters; a page with fewer is a picture
+MOST_PICTURES = 12  # of a page
+LEAST_PICTURE = 24  # pixels a side; smaller ones are bullets and rules
 
 
 def tell(record: dict[str, Any]) -> None:
@@ -74,7 +81,34 @@ def text_of(value: object) -> str:
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
-def run(path: Path, most_pages: int) -> None:
+class Recogniser:
+    """Text of a page's pictures by rapidocr-onnxruntime, whose package holds its weights; loaded at the first page
+    that needs it.
+    """
+
+    def __init__(self) -> None:
+        self._engine: Any = None
+
+    def lines(self, page: Any) -> str:
+        """Recognised lines from top to bottom; the page's own rotation is undone first."""
+        if self._engine is None:
+            self._engine = importlib.import_module("rapidocr_onnxruntime").RapidOCR()
+        numpy = importlib.import_module("numpy")
+        said: list[str] = []
+        for number, image in enumerate(page.images):
+            if number == MOST_PICTURES or image.image is None:
+                break
+            picture = image.image.convert("RGB")
+            if min(picture.size) < LEAST_PICTURE:
+                continue
+            if page.rotation:
+                picture = picture.rotate(-page.rotation, expand=True)
+            found, _ = self._engine(numpy.asarray(picture))
+            said += [str(line[1]) for line in found or []]
+        return "\n".join(said)
+
+
+def run(path: Path, most_pages: int, recogniser: Recogniser | None = None) -> None:
     reader = PdfReader(path, strict=False)
     if reader.is_encrypted and not reader.decrypt(""):
         tell({"error": "encrypted: needs a password", "status": "failed"})
@@ -95,15 +129,24 @@ def run(path: Path, most_pages: int) -> None:
         except Exception as error:  # one damaged page costs that page
             tell({"page": number, "text": "", "problem": type(error).__name__})
             continue
-        tell({"page": number, "text": text, "label": text_of(headings.get(number, ""))})
+        record: dict[str, object] = {"page": number, "text": text, "label": text_of(headings.get(number, ""))}
+        if recogniser is not None and sum(map(str.isalnum, text)) < SCANNED:
+            try:
+                record["text"] = text_of(recogniser.lines(reader.pages[number - 1])) or text
+                record["ocr"] = True
+            except (MemoryError, KeyboardInterrupt):
+                raise
+            except Exception as error:  # a picture that cannot be decoded costs its page
+                record["problem"] = type(error).__name__
+        tell(record)
 
 
 def main(arguments: list[str]) -> int:
-    path, pages, megabytes, seconds = arguments
+    path, pages, megabytes, seconds, *options = arguments
     logging.disable(logging.CRITICAL)
     limit(int(megabytes), int(seconds))
     try:
-        run(Path(path), int(pages))
+        run(Path(path), int(pages), Recogniser() if "ocr" in options else None)
     except EmptyFileError:
         tell({"error": "empty file", "status": "skipped"})
     except FileNotDecryptedError:

@@ -95,14 +95,12 @@ def test_a_conflict_about_another_subject_than_the_question_is_left_out() -> Non
 
 
 def test_the_clearest_come_first_and_no_more_than_asked_for() -> None:
-    near = passage("/a.md", "The default guidance scale is 7.")
-    far = passage("/b.md", "The default guidance scale of old small models was always 12.")
-    same = passage("/c.md", "The default guidance scale is 5.")
-    found = conflicts("the default guidance scale", [far, near, same])
+    loose = passage("/a.md", "The default guidance scale for prompts of great length is 3.")
+    one = passage("/b.md", "The default guidance scale beside masks with holes is 4.")
+    other = passage("/c.md", "The default guidance scale beside masks with holes is 9.")
+    asked = "the default guidance scale"
+    found = conflicts(asked, [loose, one, other])
+    assert [(c.one.passage.path, c.other.passage.path) for c in found][0] == ("/b.md", "/c.md")
     assert len(found) == 3
-    assert len(conflicts("the default guidance scale", [far, near, same], most=1)) == 1
-    mixed = passage("/d.md", "The default guidance scale for prompts of great length is 3.")
-    other = passage("/e.md", "A default guidance scale beside masks with holes is 4.")
-    clearest = conflicts("the default guidance scale", [mixed, other, near, same], most=1)
-    assert {clearest[0].one.passage.path, clearest[0].other.passage.path} & {"/a.md", "/c.md"}
-    assert conflicts("the default guidance scale", []) == []
+    assert conflicts(asked, [loose, one, other], most=1) == found[:1]
+    assert conflicts(asked, []) == []

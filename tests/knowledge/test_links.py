@@ -10,7 +10,7 @@ from knowledge.filters import Filter
 from knowledge.library import Library
 from knowledge.links import link_target, page_names
 from knowledge.records import Chunk
-from knowledge.search import _MOST_BACKLINKS, BACKLINK_BONUS, REFERENCE_SHARE, Hit
+from knowledge.search import _GOOD, _MOST_BACKLINKS, BACKLINK_BONUS, REFERENCE_SHARE, Hit
 
 
 def put(
@@ -146,6 +146,10 @@ def test_a_weak_hit_lends_nothing(library: Library) -> None:
     put(library, "/best.md", "tungsten lamp watts")
     put(library, "/weak.md", "the lamp stood in a corner of a room with many other things", links=("target", "((b))"))
     put(library, "/target.md", "nothing of it", blocks=("b",))
+    best, weak = (hit(library, "tungsten lamp watts", path) for path in ("/best.md", "/weak.md"))
+    assert best is not None
+    assert weak is not None
+    assert weak.score < _GOOD * best.score
     assert gain(library, "tungsten lamp watts", "/target.md") == 0
 
 
@@ -183,7 +187,11 @@ def test_backlinks_name_the_place_of_each_link_in_order(library: Library) -> Non
     ]
     library.put(document("/a.md"), two)
     put(library, "/unlike.md", "by another name", links=("targets", "((b2))"))
-    assert library.backlinks("/target.md") == [("/a.md", 5, "Head > Part"), ("/a.md", 9, "Head > End"), ("/z.md", 7, "")]
+    assert library.backlinks("/target.md") == [
+        ("/a.md", 5, "Head > Part"),
+        ("/a.md", 9, "Head > End"),
+        ("/z.md", 7, ""),
+    ]
     assert library.backlinks("/z.md") == library.backlinks("/unknown.md") == []
 
 
