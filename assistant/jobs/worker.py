@@ -5,7 +5,8 @@ stdin closes, after the job in hand. SIGTERM, or a file named after the job in t
 
 Line in:    {"id": 7, "kind": "render", "spec": {...}, "row": true}
 Lines out:  {"id": 7, "kind": "progress" | "preview" | "note" | "text" | "started", ...}
-            {"id": 7, "kind": "done", "result": {...}} | {"id": 7, "kind": "failed", "message", "hint", "error"} | "cancelled"
+            {"id": 7, "kind": "done", "result": {...}} | {"id": 7, "kind": "cancelled"}
+            {"id": 7, "kind": "failed", "message", "hint", "error": the exception's name}
 """
 
 from __future__ import annotations

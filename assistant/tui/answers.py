@@ -80,10 +80,10 @@ def _line(n: int, line: dict[str, Any], title: str = "") -> dict[str, Any]:
 
 def summary(result: dict[str, Any]) -> tuple[Text, Sources]:
     """A `summarise` result: the document's own sentences, and who links to it."""
-    text = Text(shown(result["title"]), "bold")
+    text = Text().append(shown(result["title"]), "bold")
     sources = [_line(n, line) for n, line in enumerate(result["lines"], 1)]
     for source in sources:
-        text.append(f"\n  [{source['n']}] ", "bold yellow").append(_flat(source["quote"]), "not bold")
+        text.append(f"\n  [{source['n']}] ", "bold yellow").append(_flat(source["quote"]))
     for link in result["backlinks"]:
         sources.append(
             _line(len(sources) + 1, {**link, "text": "", "page": None}, "links here")

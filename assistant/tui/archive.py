@@ -62,8 +62,10 @@ class Archive(ModalScreen[int]):
         at = options.highlighted or 0
         options.clear_options()
         for one in found:
-            label = Text(f"{one.changed[:16].replace('T', ' ')}  ", "dim", no_wrap=True, overflow="ellipsis")
-            label.append(one.title, "not dim").append(f"  {one.turns} question{'s' * (one.turns != 1)}", "dim")
+            label = Text(no_wrap=True, overflow="ellipsis")
+            count = f"{one.turns} question{'s' if one.turns != 1 else ''}"
+            label.append(f"{one.changed[:16].replace('T', ' ')}  ", "dim").append(one.title)
+            label.append(f"  {count}", "dim")
             options.add_option(Option(label))
         if found:
             options.highlighted = min(at, len(found) - 1)

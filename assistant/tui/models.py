@@ -43,8 +43,8 @@ class ModelPicker(ModalScreen[None]):
         self._models = models
         options = self.query_one("#models", OptionList)
         for model in models:
-            label = Text("* " if model.chosen else "  ", "bold yellow", no_wrap=True, overflow="ellipsis")
-            label.append(model.name, "bold not yellow")
+            label = Text(no_wrap=True, overflow="ellipsis")
+            label.append("* " if model.chosen else "  ", "bold yellow").append(model.name, "bold")
             if model.problem:
                 label.append(f"  {model.problem}", "red")
             else:
