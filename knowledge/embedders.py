@@ -153,7 +153,8 @@ def background(embedder: Embedder) -> float:
     """The mean cosine of sentences without a common subject: where this model's scale begins."""
     asked = embedder.encode(_UNRELATED, query=True)
     cosines = asked @ embedder.encode(_UNRELATED).T
-    return float(max(0.0, (cosines.sum() - np.trace(cosines)) / (cosines.size - len(cosines))))
+    mean = (cosines.sum() - np.trace(cosines)) / (cosines.size - len(cosines))
+    return float(min(0.99, max(0.0, mean)))  # below 1 even of a model that says the same of everything
 
 
 def level(embedder: Embedder, cosine: float) -> float:
@@ -165,6 +166,7 @@ def _prefixes(folder: Path) -> tuple[str, str]:
     """What the model wants in front of a question and of a passage: as its folder says, else E5's by its name."""
     try:
         prompts = json.loads((folder / "config_sentence_transformers.json").read_text("utf-8")).get("prompts") or {}
+        prompts = {name: prompt for name, prompt in prompts.items() if isinstance(prompt, str)}
     except (OSError, ValueError, AttributeError):
         prompts = {}
     if any(prompts.values()):

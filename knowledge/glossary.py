@@ -9,9 +9,10 @@ put into Latin ones ("Пикачу", pikachu).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from knowledge.language import STOP_WORDS, VAGUE_TERMS, fold, stem, terms, words
 
@@ -21,6 +22,12 @@ _TO_LATIN: Mapping[int, str] = str.maketrans(
     dict(zip("абвгдезийклмнопрстуфцыэё", "abvgdeziiklmnoprstufcyee", strict=True))
     | {"ж": "zh", "х": "kh", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
 )
+_SOUND_LETTERS = 6
+_SOUND_LEAST = 5
+_SOUNDS = {"kh": "k", "ch": "k", "ck": "k", "ph": "f", "th": "t", "ts": "s", "c": "k", "q": "k", "w": "v", "x": "ks",
+           "z": "s", "y": "i", "h": "g"}  # fmt: skip
+_SPELLINGS = re.compile("|".join(_SOUNDS))
+_DOUBLED = re.compile(r"(.)\1+")
 _SHARE = 0.5  # of a question's words that must be known for it to be put into English
 
 
@@ -62,8 +69,14 @@ def _stems(entry: str) -> list[str]:
     return list(dict.fromkeys(stem(one) for form in forms for one in words(form) if one not in STOP_WORDS))
 
 
-def equivalents(question: str) -> dict[str, tuple[str, ...]]:
-    """stem of the question -> other stems that mean the same; only those that have any."""
+def equivalents(
+    question: str, sounds: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> dict[str, tuple[str, ...]]:
+    """stem of the question -> other stems that mean the same; only those that have any.
+
+    ``sounds`` holds the stems of the notes by their sound (``by_sound``): a word the table does not
+    hold may be the same in both languages (косметика, cosmetics).
+    """
     single, phrases, _ = _table()
     order = [stem(word) for word in words(question) if word not in STOP_WORDS]
     found: dict[str, tuple[str, ...]] = {}
@@ -78,7 +91,23 @@ def equivalents(question: str) -> dict[str, tuple[str, ...]]:
                     found[one] = tuple(dict.fromkeys((*found.get(one, ()), *others)))
     for word in words(question):
         if _CYRILLIC.search(word) and len(word) > 3 and word not in STOP_WORDS and stem(word) not in found:
-            found[stem(word)] = (stem(latin(word)),)
+            alike = sounds.get(sound(stem(word)), ()) if len(stem(word)) >= _SOUND_LEAST else ()
+            found[stem(word)] = tuple(dict.fromkeys((stem(latin(word)), *alike)))
+    return found
+
+
+def sound(word: str) -> str:
+    """What a word of either script begins with, spelt by its sound: six letters, doubled ones once."""
+    plain = _DOUBLED.sub(r"\1", _SPELLINGS.sub(lambda match: _SOUNDS[match.group()], latin(word)))
+    return plain[:_SOUND_LETTERS]
+
+
+def by_sound(stems: Iterable[str]) -> dict[str, list[str]]:
+    """Latin stems of _SOUND_LEAST letters or more, by their sound."""
+    found: dict[str, list[str]] = {}
+    for one in stems:
+        if len(one) >= _SOUND_LEAST and one.isascii() and one.isalpha():
+            found.setdefault(sound(one), []).append(one)
     return found
 
 

@@ -29,7 +29,7 @@ from knowledge.errors import (
 )
 from knowledge.evidence import MAX_QUOTES
 from knowledge.filters import EVERYTHING, Filter
-from knowledge.glossary import in_english
+from knowledge.glossary import by_sound, in_english
 from knowledge.overview import Line
 from knowledge.records import Chunk, Document, DocumentRow, Evidence, Passage
 from knowledge.rerankers import CrossEncoder, Reranker
@@ -73,6 +73,7 @@ class Library:
             self._embedder = embedder
         self._reranker = reranker
         self._server = server
+        self._sounds: tuple[int, dict[str, list[str]]] = (-1, {})
         self._lock = FileLock(str(self.folder / "library.lock"))
 
     @contextmanager
@@ -272,8 +273,16 @@ class Library:
             dense_weight=weight,
             within=within,
             level=partial(level, embedder),
+            sounds=self._by_sound() if not query.isascii() else {},
         )
         return found if self.reranker is None else search.rerank(self._store, found, self.reranker)
+
+    def _by_sound(self) -> dict[str, list[str]]:
+        """The notes' stems by their sound; gathered once a version (20 ms for 20,000 stems)."""
+        version = self._store.version()
+        if self._sounds[0] != version:
+            self._sounds = (version, by_sound(self._store.vocabulary()))
+        return self._sounds[1]
 
     def paths_of(self, chunk_ids: Sequence[int]) -> dict[int, str]:
         """chunk id -> path of its document, for the ids that exist."""

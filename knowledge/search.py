@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,14 +129,16 @@ def find(
     dense_weight: float = DENSE_WEIGHT,
     within: Filter = EVERYTHING,
     level: Callable[[float], float] = float,
+    sounds: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Found:
     """Rank chunks for ``query``, whose embedding is ``vector``. Raises QueryError for a query
-    without words. ``level`` puts a cosine on the scale from unrelated (0) to equal (1).
+    without words. ``level`` puts a cosine on the scale from unrelated (0) to equal (1);
+    ``sounds`` are the notes' stems by their sound (knowledge.glossary).
     """
     stems = content_terms(query)
     if not stems:
         raise QueryError("The question holds no words", "Ask in words: letters or digits.")
-    alike = glossary.equivalents(query)
+    alike = glossary.equivalents(query, sounds)
     bm25 = store.bm25(_asked(store, stems, alike), depth, within)
     allowed = store.chunks_within(within) if within else None
     dense, used = ([], "none") if index is None else index.search(vector, depth, allowed)

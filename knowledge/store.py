@@ -328,6 +328,11 @@ class Store:
             found[stem] = int(row[0]) if row else 0
         return found
 
+    def vocabulary(self) -> Iterator[str]:
+        """Every stem of the full text index."""
+        for row in self._db.execute("SELECT term FROM chunk_vocabulary"):
+            yield row[0]
+
     # Vectors
 
     def pending(self, limit: int) -> list[tuple[int, str]]:
