@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.bench_library import measure_library
 from assistant.paths import Paths
 from assistant.settings import Settings
 
@@ -66,7 +67,7 @@ def measure(paths: Paths, settings: Settings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         _terminal(row, home)
         _prompts(row)
-        _library(row, Paths.find(home).make(), settings)
+        measure_library(row, Path(home) / "bench")
         _studio(row, Paths.find(home), settings)
     return {"measurements": rows}
 
@@ -93,27 +94,6 @@ def _prompts(row: Callable[..., None]) -> None:
         _seconds(lambda: chunk(prompt, tokenizer), 9),
         "s",
     )
-
-
-def _library(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
-    from assistant.jobs import library
-    from assistant.jobs.workshop import Workshop
-
-    shop = Workshop(paths, settings)
-
-    def quiet(event: dict[str, Any]) -> None:
-        """Measured runs print nothing."""
-
-    def ingest() -> None:
-        library.sync(shop, {}, report=quiet, check=lambda: None)
-
-    shop.library.search("warm", k=1)
-    first = _seconds(ingest, 1)
-    again = _seconds(ingest, 3)
-    row("ingest of the sample notes, first to unchanged", first / again, "x", f"{first:.2f} s first")
-    warm = _seconds(lambda: shop.library.search("which sampler is fast", k=8), 15)
-    row("search, warm", warm * 1000, "ms")
-    shop.library.close()
 
 
 def _studio(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
