@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from assistant_checks import do, workshop, write
+from assistant_checks import write
 
 from assistant.answer_evaluation import Question, evaluate, holds, load
 from assistant.errors import BadArgument
+from ingest.pipeline import ingest
+from knowledge.embedders import load_embedder
 from knowledge.library import Library
 from knowledge.records import Evidence, Passage, Quote
 
@@ -137,28 +141,43 @@ def test_a_cancellation_stops_between_questions() -> None:
 # Over the notes of the user
 
 
+class Remembering:
+    """An embedder that reads no text twice: the same sentences are candidates for many questions."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._known: dict[tuple[str, bool], Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def encode(self, texts: Sequence[str], *, query: bool = False, check: Callable[[], None] | None = None) -> Any:
+        new = [text for text in dict.fromkeys(texts) if (text, query) not in self._known]
+        if new:
+            vectors = self._inner.encode(new, query=query, check=check)
+            self._known |= {(text, query): vector for text, vector in zip(new, vectors, strict=True)}
+        return np.stack([self._known[text, query] for text in texts])
+
+
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     shared = Path(os.environ.get("ATELIER_SHARED", HERE.parent.parent.parent / "shared"))
     folder = shared / "notes-of-the-user"
     if not folder.is_dir():
         pytest.skip("the notes of the user are not here (ATELIER_SHARED)")
-    shop = workshop(tmp_path_factory.mktemp("home"), library__embedder="all-MiniLM-L6-v2")
-    result = do("ingest", shop, paths=[str(folder)])
-    assert {d["status"] for d in result["documents"]} == {"indexed"}
-    with shop.library as library:
+    embedder: Any = Remembering(load_embedder("all-MiniLM-L6-v2"))
+    with Library(tmp_path_factory.mktemp("library"), embedder=embedder, writable=True) as library:
+        assert {outcome.status for outcome in ingest([folder], library)} == {"indexed"}
         yield library
 
 
 def test_the_notes_of_the_user_are_answered_from(notes: Library) -> None:
     questions = load(HERE / "notes_questions.jsonl")
     found = evaluate(questions, notes)
-    print(found)
-    own = [question for question in questions if not question.unanswerable]
-    held = sum(holds(question, notes.evidence(question.text)) for question in own)
-    assert found["questions"] == 48
+    own = sum(not question.unanswerable for question in questions)
+    held = round(found["answer_recall"] * own)
+    assert (found["questions"], own) == (48, 40)
     assert found["verbatim"] == 1.0
     assert found["answer_recall"] >= 0.65
-    assert round(held / len(own), 4) == found["answer_recall"]
-    assert held >= 26
-    assert found["false_answers"] <= 0.5
+    assert held >= 30, f"answers that stand in the quotes: {held} of {own}"
+    assert found["false_refusals"] <= 0.2

@@ -99,7 +99,7 @@ def test_memory_is_weights_and_cache_and_buffers(tmp_path: Path) -> None:
     small, large = look(path, 1024), look(path, 4096)
     assert small.needs == path.stat().st_size + cache * 1024 + 300_000_000
     assert large.needs == path.stat().st_size + cache * 2048 + 300_000_000  # no more than it was trained for
-    assert (small.name, small.architecture, small.layers) == ("Small Llama", "llama", 10)
+    assert (small.name, small.architecture, small.layers) == ("m", "llama", 10)
     assert (small.parameters, small.context, small.problem) == (1_100_000_000, 2048, "")
 
 
@@ -116,7 +116,7 @@ def test_it_fits_up_to_the_last_byte(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert look(path, 1024).fits is fits
 
 
-def test_a_header_without_names_falls_back_to_the_file(tmp_path: Path) -> None:
+def test_a_header_without_anything_is_a_model_all_the_same(tmp_path: Path) -> None:
     model = look(made(tmp_path / "bare.gguf"), 4096)
     assert (model.name, model.parameters, model.context, model.problem) == ("bare", 0, 0, "")
     assert model.needs == model.size + 300_000_000
@@ -200,10 +200,10 @@ def test_models_are_found_below_the_folders_and_parts_count_as_one(
 ) -> None:
     made(paths.models / "own.gguf")
     found = {model.name: model for model in available(paths, settings)}
-    assert set(found) == {"own", "Small Llama", "Big", "Mix", "broken"}
+    assert set(found) == {"own", "small", "big-00001-of-00003", "best-of-both", "broken"}
     parts = sorted((folder / "deep").iterdir())
-    assert found["Big"].size == sum(part.stat().st_size for part in parts)
-    assert found["Big"].path == str(parts[0])
+    assert found["big-00001-of-00003"].size == sum(part.stat().st_size for part in parts)
+    assert found["big-00001-of-00003"].path == str(parts[0])
     assert found["broken"].problem == "not a GGUF file"
     assert not any(model.chosen or model.bundled for model in found.values())
 
@@ -219,12 +219,12 @@ def test_a_model_is_chosen_by_name_file_or_path(
 ) -> None:
     models = available(paths, settings)
     path = str(folder / "small.gguf")
-    for name in ("Small Llama", "small.gguf", path):
+    for name in ("small", "small.gguf", path):
         assert choose(name, models).path == path
     monkeypatch.chdir(folder)
     assert choose("./small.gguf", models).path == path
     elsewhere = made(folder.parent / "elsewhere.gguf", string("general.name", "Else"))
-    assert choose(str(elsewhere), models).name == "Else"
+    assert choose(str(elsewhere), models).name == "elsewhere"
     with pytest.raises(BadArgument) as near:
         choose("smal.gguf", models)
     assert near.value.hint == 'Did you mean "small.gguf"?'
@@ -255,13 +255,13 @@ def test_the_shell_lists_and_uses_models(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, paths: Paths, folder: Path
 ) -> None:
     _, listed, _ = run(capsys, tmp_path, "llm", "list")
-    assert {model["name"] for model in listed["models"]} == {"Small Llama", "Big", "Mix", "broken"}
-    status, used, _ = run(capsys, tmp_path, "llm", "use", "Small Llama")
+    assert {model["name"] for model in listed["models"]} == {"small", "big-00001-of-00003", "best-of-both", "broken"}
+    status, used, _ = run(capsys, tmp_path, "llm", "use", "small")
     assert (status, used["model"]["path"]) == (0, str(folder / "small.gguf"))
     assert Settings(paths.settings)["llm.model"] == str(folder / "small.gguf")
     _, listed, _ = run(capsys, tmp_path, "llm", "list")
-    assert [model["name"] for model in listed["models"] if model["chosen"]] == ["Small Llama"]
-    status, _, err = run(capsys, tmp_path, "llm", "use", "Smal Llama")
+    assert [model["name"] for model in listed["models"] if model["chosen"]] == ["small"]
+    status, _, err = run(capsys, tmp_path, "llm", "use", "smal")
     assert (status, err.count("\n")) == (2, 1)
     status, _, err = run(capsys, tmp_path, "llm", "use", "broken.gguf")
     assert (status, err.count("\n")) == (2, 1)
@@ -271,20 +271,20 @@ def test_the_shell_lists_and_uses_models(
 def test_going_back_to_the_bundled_model_empties_the_setting(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, paths: Paths, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(capsys, tmp_path, "llm", "use", "Small Llama")
+    run(capsys, tmp_path, "llm", "use", "small")
     own = made(tmp_path / "package" / "own.gguf", string("general.name", "Own"))
     monkeypatch.setattr(gguf, "bundled", lambda: own)
     settings = Settings(paths.settings)
     settings["llm.backend"] = "off"
-    run(capsys, tmp_path, "llm", "use", "Own")
+    run(capsys, tmp_path, "llm", "use", "own")
     settings = Settings(paths.settings)
     assert (settings["llm.model"], settings["llm.backend"]) == ("", "llama.cpp")
     _, listed, _ = run(capsys, tmp_path, "llm", "list")
-    assert [(m["name"], m["bundled"]) for m in listed["models"] if m["chosen"]] == [("Own", True)]
+    assert [(m["name"], m["bundled"]) for m in listed["models"] if m["chosen"]] == [("own", True)]
 
 
-def test_a_name_in_a_header_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
-    evil = look(made(tmp_path / "m.gguf", string("general.name", "\x1b]0;owned\x07Nice\x9b2J\u202e")), 4096)
+def test_a_name_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
+    evil = look(made(tmp_path / "\x1b]0;owned\x07Nice\x9b2J\u202e.gguf", *LLAMA), 4096)
     said = llm_list({"models": [evil.to_json()]})
     assert "Nice" in said
     assert not [c for c in said if c != "\n" and not c.isprintable()]

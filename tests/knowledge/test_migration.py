@@ -102,8 +102,8 @@ def old_library(folder: Path, note: Path) -> None:
     # The heading and the text to embed are what the reader of today gives for the same file.
     said = "See Lamps for tungsten and its watts."
     chunk = db.execute(
-        "INSERT INTO chunks (document, ordinal, text, search_text, heading, line_start, line_end, page, block_id, links)"
-        " VALUES (?, 0, ?, ?, 'light', 1, 1, NULL, NULL, ?)",
+        "INSERT INTO chunks (document, ordinal, text, search_text, heading, line_start, line_end, links)"
+        " VALUES (?, 0, ?, ?, 'light', 1, 1, ?)",
         (document, NOTE, said, json.dumps(["Lamps"])),
     ).lastrowid
     db.execute("INSERT INTO chunk_terms (rowid, heading, body) VALUES (?, 'light', ?)", (chunk, " ".join(terms(said))))
