@@ -146,7 +146,7 @@ class _Run:
             if self.pending >= EMBED_BATCH:
                 self.embed()
         outcomes += self.drop()
-        self.embed()
+        self.embed(whole=True)
         for root in self.found.roots:
             self.library.add_root(str(root))
         return outcomes
@@ -162,11 +162,13 @@ class _Run:
             }
         )
 
-    def embed(self) -> None:
+    def embed(self, *, whole: bool = False) -> None:
+        """Vectors for what waits; ``whole``: the index is brought into step too, which is cheaper at once."""
+
         def pass_on(event: dict[str, Any]) -> None:
             self.progress(f"{event['stage']} {event['done']} of {event['total']} chunks")
 
-        self.library.embed_pending(report=pass_on, check=self.check)
+        self.library.embed_pending(report=pass_on, check=self.check, index=whole)
         self.pending = 0
 
     def one(self, path: Path) -> Outcome:

@@ -15,7 +15,7 @@ from typing import Any
 
 from knowledge.errors import QueryError, nearest
 
-_WORD = re.compile(r'(?<!\S)(\w+):(?:([^\s"=]+=)?"([^"]*)"|(\S+))')
+_WORD = re.compile(r'(?<!\S)(\w+):(?:([^\s"=]+=)?"([^"]*)"|(\S+?)(?=[,;.?!]*(?:\s|$)))')
 _DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
 
 
@@ -79,6 +79,8 @@ EVERYTHING = Filter()
 
 
 def _date(value: str) -> str:
+    if not value:
+        return ""
     if not _DATE.fullmatch(value):
         raise QueryError(f"{value} is no date", "Write 2024, 2024-05 or 2024-05-31.")
     return value

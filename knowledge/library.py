@@ -190,17 +190,17 @@ class Library:
             if embed:
                 self.embed_pending()
 
-    def embed_pending(self, *, report: Report | None = None, check: Check | None = None) -> int:
-        """Embed every chunk that has no vector and bring the index into step; returns how many
-        were embedded.
+    def embed_pending(self, *, report: Report | None = None, check: Check | None = None, index: bool = True) -> int:
+        """Embed every chunk that has no vector and, with ``index``, bring the index into step;
+        returns how many were embedded.
 
         Commits every EMBED_BATCH chunks. Repairs what a crash left between the store and the
         vectors.
         """
         with self.writing():
-            return self._embed_pending(report, check)
+            return self._embed_pending(report, check, index)
 
-    def _embed_pending(self, report: Report | None, check: Check | None) -> int:
+    def _embed_pending(self, report: Report | None, check: Check | None, flush: bool) -> int:
         total = self._store.counts()["pending"]
         done = 0
         while batch := self._store.pending(EMBED_BATCH):
@@ -212,7 +212,7 @@ class Library:
             done += len(batch)
             if report is not None:
                 report({"kind": "progress", "stage": "embed", "done": done, "total": total})
-        index = self._open_index()
+        index = self._open_index() if flush else None
         if index is not None and (done or self._store.waiting(1) or self._store.leaving(1)):
             index.flush(report=report, check=check)
         return done

@@ -79,14 +79,18 @@ def page_names(document: Document) -> list[str]:
     return list(dict.fromkeys(fold(str(name)).strip() for name in names if str(name).strip()))
 
 
-def link_target(link: str) -> str:
-    """A link as ``links`` holds it: ``((id))`` for blocks, else the page's folded name; empty for addresses."""
+def link_targets(link: str) -> list[str]:
+    """A link as ``links`` holds it: ``((id))`` for blocks, else the page's folded name; none for addresses.
+
+    Of ``folder/note`` both the whole (a Logseq namespace) and the end (an Obsidian path) are held.
+    """
     if link.startswith("((") or "#^" in link:
-        return f"(({link.strip('()').rsplit('#^', 1)[-1]}))"
+        return [f"(({link.strip('()').rsplit('#^', 1)[-1]}))"]
     if "://" in link or link.startswith("mailto:"):
-        return ""
+        return []
     name = unquote(link.partition("#")[0]).strip()
-    return fold(Path(name).stem if re.search(r"\.(md|markdown)$", name, re.I) else name)
+    name = re.sub(r"\.(md|markdown)$", "", name, flags=re.IGNORECASE)
+    return [fold(one) for one in dict.fromkeys((name, name.rsplit("/", 1)[-1])) if one]
 
 
 def marks(values: Sequence[Any]) -> str:

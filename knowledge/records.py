@@ -7,24 +7,11 @@ the lines of a PDF are those of its extracted text, counted within the page.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# CSI and OSC sequences and two-character escapes (ECMA-48), then the C0 and C1 controls but tab
-# and newline, and the marks that reorder text on a screen (Unicode UAX 9).
-_UNSAFE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
-)
-
-
-def shown(text: str) -> str:
-    """``text`` without terminal escapes, control characters and reordering marks: safe to put on a
-    screen.
-    """
-    return _UNSAFE.sub("", text)
+from knowledge.screen import shown
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ _MMR_POOL = 4  # times k hits to choose from
 REFERENCE_SHARE = 0.5
 BACKLINK_BONUS = 0.03
 _MOST_BACKLINKS = 3
+_LARGE = 5000  # passages
+_COMMON = 0.4  # share of the passages
 _LINKING_HITS = 30
 _GOOD = 0.6  # of the best score: only such hits lend weight to what they link to
 
@@ -153,9 +155,15 @@ def find(
 def _asked(store: Store, stems: Sequence[str], alike: Mapping[str, tuple[str, ...]]) -> list[str]:
     """The stems, with those of the same meaning in the other language or for words no note holds.
 
-    Synonyms of words that do occur are left to the vectors: in full text they cost precision.
+    Synonyms of words that do occur are left to the vectors: in full text they cost precision. In a
+    large library words that stand in nearly every second passage are left out: they decide nothing
+    (BM25 gives them next to no weight) and cost most of the time.
     """
     frequencies = store.document_frequencies(stems)
+    total = store.chunk_count()
+    if total >= _LARGE:
+        rare = [one for one in stems if frequencies[one] <= _COMMON * total]
+        stems = rare if any(frequencies[one] for one in rare) else stems
     others = [
         other
         for one in stems

@@ -23,7 +23,7 @@ from knowledge import schema
 from knowledge.errors import StoreError
 from knowledge.filters import EVERYTHING, Filter
 from knowledge.language import fold, terms
-from knowledge.links import Links, batches, link_target, marks, page_names
+from knowledge.links import Links, batches, link_targets, marks, page_names
 from knowledge.records import Chunk, Document, DocumentRow
 
 FILE_NAME = "library.sqlite3"
@@ -175,7 +175,7 @@ class Store:
                     document.mtime_ns,
                     document.kind,
                     document.title,
-                    json.dumps(dict(document.properties), ensure_ascii=False, default=str),
+                    _json(dict(document.properties)),
                     json.dumps(document.tags, ensure_ascii=False),
                     status,
                     reason,
@@ -218,7 +218,7 @@ class Store:
         )
         db.executemany(
             "INSERT OR IGNORE INTO links VALUES (?, ?)",
-            ((target, chunk_id) for link in chunk.links if (target := link_target(link))),
+            ((target, chunk_id) for link in chunk.links for target in link_targets(link)),
         )
         db.executemany("INSERT OR IGNORE INTO blocks VALUES (?, ?)", ((b, chunk_id) for b in chunk.blocks))
         if (vector := kept.get(chunk.embedded)) is not None:
@@ -247,6 +247,11 @@ class Store:
             done = db.execute(
                 "UPDATE documents SET path = ?, mtime_ns = coalesce(?, mtime_ns) WHERE path = ?",
                 (new, mtime_ns, old),
+            )
+            # Links may call it by its new file name from now on.
+            db.execute(
+                "INSERT OR IGNORE INTO names SELECT ?, id FROM documents WHERE path = ?",
+                (fold(Path(new).stem).strip(), new),
             )
             return done.rowcount > 0
 
@@ -388,6 +393,12 @@ class Store:
         """Every chunk becomes pending: the embedder is another one."""
         with self._write() as db:
             db.execute("DELETE FROM vectors")
+
+
+def _json(value: Any) -> str:
+    """JSON that SQLite reads too: it knows no NaN and no infinity."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(json.loads(text, parse_constant=lambda name: None), ensure_ascii=False)
 
 
 def _chunk(ordinal: int, row: Sequence[Any]) -> Chunk:

@@ -24,9 +24,8 @@ import time; began = time.perf_counter()
 import asyncio, sys
 {make}
 async def main():
-    async with app.run_test(size=(140, 40)) as pilot:
-        await pilot.pause()
-        print(time.perf_counter() - began)
+    async with app.run_test(size=(140, 40)):
+        print(time.perf_counter() - began)  # entered when the first frame has been drawn
 asyncio.run(main())
 """
 EMPTY_APP = "from textual.app import App\napp = App()"

@@ -33,11 +33,13 @@ SENTENCES = (
     "I tried the {1} on three {0} pictures and wrote the {2} down.",
     "Never mix the {0} with a {1}, because the {2} then drifts towards the {1}.",
 )
-WORDS = (
-    "sampler", "lens", "prompt", "checkpoint", "mask", "seed", "palette", "contour", "horizon", "portrait", "shadow",
-    "texture", "gradient", "caption", "embedding", "latent", "schedule", "denoiser", "composition", "silhouette",
-    "backdrop", "highlight", "vignette", "grain", "exposure", "aperture", "focus", "canvas", "brush", "glaze",
-)  # fmt: skip
+# Six hundred nouns that mean nothing: in notes a word of a question stands in some hundredth of the passages.
+_ROOTS = ("gra", "len", "mas", "pro", "sil", "tor", "vel", "bru", "con", "dap", "fil", "hor", "kel", "lum", "nar")
+_ENDS = ("ban", "cor", "dent", "ding", "fex", "gel", "hull", "jar", "kin", "loom", "mint", "nor", "pel", "quill",
+         "rim", "sket", "tan", "vane", "wick", "zone", "brel", "drum", "flint", "grove", "hinge", "knoll", "ledge",
+         "marl", "notch", "plume", "ridge", "shoal", "thorn", "vault", "weir", "yarn", "acle", "ober", "ister",
+         "umber")  # fmt: skip
+WORDS = tuple(root + end for root in _ROOTS for end in _ENDS)
 
 
 def note(rng: random.Random) -> str:
@@ -94,7 +96,7 @@ def measure_library(row: Callable[..., None], folder: Path) -> None:
             library.put(Document(f"/bench/{number}.md", "", 1, 1, "markdown", f"bench {number}"), chunks, embed=False)
         library.embed_pending()
         for _ in range(3):
-            library.search("which sampler keeps the shadow")
+            library.search(f"which {WORDS[0]} keeps the {WORDS[9]}")
         taken = [_timed(partial(library.search, _question(rng))) for _ in range(QUESTIONS)]
         index = library.health()["index"]
     p95 = float(np.percentile(taken, 95))

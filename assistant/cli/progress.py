@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, Any
 
 from assistant.pace import Estimate, eta
+from knowledge.screen import shown
 
 
 class Progress:
@@ -19,7 +20,7 @@ class Progress:
     def report(self, event: dict[str, Any]) -> None:
         if event["kind"] == "note":
             self.close()
-            print(f"note: {event['message']}", file=self._stream)
+            print(f"note: {shown(event['message'])}", file=self._stream)
         elif event["kind"] == "progress" and self._terminal:
             left = self._estimate.update(event["stage"], event["done"], event.get("total"))
             total = f"/{event['total']}" if event.get("total") else ""
@@ -27,7 +28,7 @@ class Progress:
             if left is not None:
                 text += f", {eta(left)} left"
             if event.get("message"):
-                text += f"  {event['message']}"
+                text += f"  {shown(event['message'])}".replace("\n", " ")
             self._stream.write(f"\r\x1b[K{text[:100]}")
             self._stream.flush()
             self._open = True

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 
 from assistant.cli.show import wrap
-from knowledge.records import shown
+from knowledge.screen import shown
 
 
 def _harmless(value: Any) -> Any:

@@ -21,6 +21,7 @@ from assistant.jobs.workshop import Workshop
 from assistant.pictures_and_weights import formats
 from ingest.pipeline import Source
 from ingest.pipeline import ingest as read_in
+from ingest.walk import walk
 from knowledge import filters
 from knowledge.errors import LibraryBusyError
 from knowledge.filters import Filter
@@ -37,10 +38,11 @@ def ingest(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
 
     Folders are kept under a collection's name from now on; single files are read once.
     """
+    paths = [Path(text).expanduser().absolute() for text in spec["paths"]]
+    walk([path for path in paths if not path.is_dir()])  # what is not there is told before anything is kept
     kept = Collections(shop.paths.collections)
     sources: list[Source] = []
-    for text in spec["paths"]:
-        path = Path(text).expanduser().absolute()
+    for path in paths:
         if path.is_dir():
             held = kept.add(path, spec.get("collection", ""))
             sources.append(Source(path, held.name, held.exclude))

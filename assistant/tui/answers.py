@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.text import Text
 
-from knowledge.records import shown
+from knowledge.screen import shown
 
 Sources = list[dict[str, Any]]
 HEADING = 72  # characters

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
 from textual.app import App, ComposeResult, SystemCommand
@@ -20,12 +20,14 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Static
 
-from assistant.jobs.runner import Runner
 from assistant.paths import Paths
 from assistant.settings import Settings
 from assistant.tui.events import JobEvent
 from assistant.tui.keys import bindings
 from assistant.tui.themes import THEMES
+
+if TYPE_CHECKING:
+    from assistant.jobs.runner import Runner
 
 Receiver = Callable[[int, dict[str, Any]], None]
 
@@ -66,9 +68,9 @@ class Atelier(App[None]):
         self.settings = settings
         self._receivers: dict[int, Receiver] = {}
         self._leaving = False
-        self.runner = Runner(paths, home, self._from_lane) if work else None
-        if self.runner is not None:
-            self.runner.share_memory(settings["llm.share"])
+        self._home = home
+        self._work = work
+        self.runner: Runner | None = None  # made after the first paint
         for theme in THEMES:
             self.register_theme(theme)
         wanted = settings["look.theme"]
@@ -92,14 +94,22 @@ class Atelier(App[None]):
     def on_mount(self) -> None:
         self._mark_door("library")
         self.theme_changed_signal.subscribe(self, self._keep_theme)
-        if self.runner is not None:
-            if self.runner.interrupted:
-                self.notify(
-                    f"{self.runner.interrupted} job(s) were cut short when the program last ended. "
-                    "They can be run again in Jobs.",
-                    markup=False,
-                )
-            self.call_after_refresh(self.room("library").begin)
+        if self._work:
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """What the first paint does not wait for: the lanes of work, and the library's first reading."""
+        from assistant.jobs.runner import Runner
+
+        self.runner = Runner(self.paths, self._home, self._from_lane)
+        self.runner.share_memory(self.settings["llm.share"])
+        if self.runner.interrupted:
+            self.notify(
+                f"{self.runner.interrupted} job(s) were cut short when the program last ended. "
+                "They can be run again in Jobs.",
+                markup=False,
+            )
+        self.room("library").begin()
 
     # Rooms
 
@@ -143,7 +153,10 @@ class Atelier(App[None]):
     def submit(self, kind: str, spec: dict[str, Any], receiver: Receiver) -> int | None:
         """Ask for work; `receiver(number, event)` is called here, on the screen's own thread."""
         if self.runner is None:
-            self.notify("This Atelier was opened without workers.", severity="warning")
+            self.notify(
+                "This Atelier was opened without workers." if not self._work else "One moment, it is starting.",
+                severity="warning",
+            )
             return None
         number = self.runner.submit(kind, spec)
         self._receivers[number] = receiver

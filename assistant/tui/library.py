@@ -20,7 +20,7 @@ from textual.widgets.option_list import Option
 from assistant.pace import Estimate, eta
 from assistant.tui import answers
 from assistant.tui.keys import bindings
-from assistant.tui.prompt_area import SendArea
+from assistant.tui.send_area import SendArea
 
 WELCOME = Text.assemble(
     ("Ask your notes.\n", "bold"),

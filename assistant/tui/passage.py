@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from ingest.readers import BUILT_IN, EXTRACTED
-from knowledge.records import shown
+from knowledge.screen import shown
 
 AROUND = 40
 MOST_BYTES = 4_000_000

@@ -1,4 +1,4 @@
-"""Text fields: one that sends on Enter, and the prompt's, coloured by what its grammar means.
+"""The prompt's field, coloured by what its grammar means.
 
 Leaves parsing to `generation.prompts`; holds no text of its own.
 """
@@ -6,9 +6,6 @@ Leaves parsing to `generation.prompts`; holds no text of its own.
 from __future__ import annotations
 
 from rich.style import Style
-from textual.binding import Binding
-from textual.events import Key
-from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
@@ -28,34 +25,6 @@ STYLES = {
     "escape": Style(dim=True),
     "problem": Style(underline=True, color="red"),
 }
-
-
-class SendArea(TextArea):
-    """Enter sends, Ctrl+J is a new line; grows no wider than its place."""
-
-    class Sent(Message):
-        """The person pressed Enter on a text that is not empty."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    BINDINGS = [Binding("ctrl+j", "newline", "New line", show=False)]  # noqa: RUF012
-
-    def __init__(self, *, id: str, placeholder: str) -> None:
-        super().__init__(id=id, soft_wrap=True, show_line_numbers=False, placeholder=placeholder)
-
-    async def _on_key(self, event: Key) -> None:
-        if event.key == "enter":
-            event.stop()
-            event.prevent_default()
-            if self.text.strip():
-                self.post_message(self.Sent(self.text.strip()))
-            return
-        await super()._on_key(event)
-
-    def action_newline(self) -> None:
-        self.insert("\n")
 
 
 class PromptArea(TextArea):

@@ -16,7 +16,7 @@ from assistant.collections import BUILT_IN, Collections
 from assistant.errors import AssistantError
 from assistant.tui.dialogs import Ask, Confirm
 from assistant.tui.keys import bindings
-from knowledge.records import shown
+from knowledge.screen import shown
 
 STYLES = {"indexed": "green", "skipped": "dim", "failed": "red"}
 MOST_ROWS = 2000  # the table stays quick; the filter finds the rest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ingest.parsed import Node, Page, Parsed, UnreadableError, split_lines
 from ingest.readers.text import decode, read_bytes
-from knowledge.records import shown
+from knowledge.screen import shown
 
 ROWS = 50_000
 _DELIMITERS = ",;\t|"

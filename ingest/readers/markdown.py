@@ -18,7 +18,7 @@ import yaml
 
 from ingest.parsed import Node, Page, Parsed, UnreadableError, split_lines
 from ingest.readers.text import decode, read_bytes
-from knowledge.records import shown
+from knowledge.screen import shown
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")

@@ -16,7 +16,7 @@ from typing import Any
 from ingest.parsed import Node, Page, Parsed, UnreadableError, split_lines
 from ingest.readers.markdown import as_list, blocks, front_matter, label_of, links_in, searchable, tags_of
 from ingest.readers.text import decode, read_bytes
-from knowledge.records import shown
+from knowledge.screen import shown
 
 _DEEPEST = 50  # items nested deeper stand beside each other; no hand writes such a list
 

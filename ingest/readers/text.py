@@ -15,7 +15,7 @@ from pathlib import Path
 from charset_normalizer import from_bytes
 
 from ingest.parsed import Node, Page, Parsed, UnreadableError, split_lines
-from knowledge.records import shown
+from knowledge.screen import shown
 
 # What the first bytes of common binary formats look like, for a clear reason.
 _MAGIC = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ingest.parsed import Node, Page, Parsed, UnreadableError, split_lines
 from ingest.readers.text import decode, read_bytes
-from knowledge.records import shown
+from knowledge.screen import shown
 
 WORDS = 60
 _CLOCK = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})[.,]\d{1,3}"
