@@ -94,8 +94,15 @@ class Atelier(App[None]):
     def on_mount(self) -> None:
         self._mark_door("library")
         self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.call_after_refresh(self._read_styles)
         if self._work:
             self.call_after_refresh(self._begin)
+
+    def _read_styles(self) -> None:
+        """The styles of what is not on the first screen: parsing them would delay it by a tenth."""
+        self.stylesheet.read(Path(__file__).with_name("rooms.tcss"))
+        self.stylesheet.parse()
+        self.refresh_css(animate=False)
 
     def _begin(self) -> None:
         """What the first paint does not wait for: the lanes of work, and the library's first reading."""
