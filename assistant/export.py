@@ -1,9 +1,10 @@
-"""A conversation as a file: Markdown, Logseq blocks or JSON, each with its citations."""
+"""A conversation as a file: Markdown, Logseq blocks or JSON, each with its citations; BibTeX of what it cites."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from assistant.conversations import Conversation, Exchange
 from assistant.errors import BadArgument, nearest
 
-FORMATS = {"markdown": ".md", "logseq": ".md", "json": ".json"}
+FORMATS = {"markdown": ".md", "logseq": ".md", "json": ".json", "bibtex": ".bib"}
 
 
 def exported(conversation: Conversation, turns: Sequence[Exchange], form: str) -> str:
@@ -22,7 +23,7 @@ def exported(conversation: Conversation, turns: Sequence[Exchange], form: str) -
     if form == "json":
         whole = {**conversation.to_json(), "turns": [turn.to_json() for turn in turns]}
         return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
-    return (_markdown if form == "markdown" else _logseq)(conversation, turns)
+    return {"markdown": _markdown, "logseq": _logseq, "bibtex": _bibtex}[form](conversation, turns)
 
 
 def _place(citation: dict[str, Any]) -> str:
@@ -56,6 +57,28 @@ def _logseq(conversation: Conversation, turns: Sequence[Exchange]) -> str:
             out.append(f"\t\t- [{citation['n']}] > {_one(citation['quote'])}")
             out.append(f"\t\t  source:: {_place(citation)}")
     return "\n".join(out) + "\n"
+
+
+def _bibtex(conversation: Conversation, turns: Sequence[Exchange]) -> str:
+    """One @misc entry a cited file, its lines in the note."""
+    cited: dict[str, tuple[str, list[str]]] = {}
+    for turn in turns:
+        for citation in (turn.result or {}).get("citations", []):
+            lines = f"p. {citation['page']}" if citation.get("page") else f"l. {citation['line_start']}"
+            places = cited.setdefault(citation["path"], (citation["title"], []))[1]
+            if lines not in places:
+                places.append(lines)
+    out = []
+    for number, (path, (title, places)) in enumerate(cited.items(), 1):
+        key = re.sub(r"[^A-Za-z0-9]+", "", Path(path).stem) or "note"
+        fields = {"title": title or Path(path).name, "howpublished": path, "note": ", ".join(places)}
+        body = ",\n".join(f"  {name} = {{{_tex(value)}}}" for name, value in fields.items())
+        out.append(f"@misc{{{key}{number},\n{body}\n}}\n")
+    return "\n".join(out) or f"% {_one(conversation.title)}: nothing was cited\n"
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"([#$%&_])", r"\\\1", re.sub(r"[{}\\]", " ", _one(text)))
 
 
 def _one(text: str) -> str:

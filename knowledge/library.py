@@ -241,6 +241,11 @@ class Library:
         with self.writing():
             return self._store.remove(path)
 
+    def compact(self) -> None:
+        """Leave nothing of removed documents in the store's file; another process that reads delays it."""
+        with self.writing():
+            self._store.compact()
+
     def roots(self) -> list[str]:
         """The folders that were ingested and are kept in step."""
         return self._store.roots()
@@ -348,6 +353,7 @@ class Library:
                 self._index = None
         if (index := self._open_index()) is not None:
             index.rebuild(report=report, check=check)
+        self._store.compact()
         self.embed_pending(report=report, check=check)
 
     def health(self) -> dict[str, Any]:

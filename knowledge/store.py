@@ -47,6 +47,7 @@ class Store:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
+            self._db.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
             self._prepare()
             self.links = Links(self._db)
         except OSError as error:
@@ -126,6 +127,20 @@ class Store:
 
     def vector_count(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM vectors").fetchone()[0])
+
+    def compact(self) -> None:
+        """Leave nothing of removed documents in the file: neither in the full text index, which drops
+        words only when it merges its parts, nor in the log of writes, nor in free pages.
+        """
+        try:
+            self._db.execute("INSERT INTO chunk_terms (chunk_terms) VALUES ('optimize')")
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) and "busy" not in str(error):
+                raise StoreError(
+                    f"The library {self.path} could not be made smaller: {error}", "Check that the disk has room."
+                ) from error
 
     def check_integrity(self) -> str:
         """``ok``, or what SQLite finds wrong with the file."""

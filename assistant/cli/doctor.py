@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -31,6 +32,8 @@ def examine(paths: Paths, settings: Settings) -> dict[str, Any]:
         _check("checkpoint", lambda: _checkpoint(paths, settings)),
         _check("device", _device),
         _check("library", lambda: _library(paths, settings)),
+        _check("collections", lambda: _collections(paths)),
+        _check("reading scanned PDFs", _ocr),
         _check("folders", lambda: _folders(paths)),
         _check("terminal", _terminal),
     ]
@@ -89,7 +92,25 @@ def _library(paths: Paths, settings: Settings) -> str:
         return "empty; `atelier ingest PATH` adds notes"
     with Library(paths.library, embedder=settings["library.embedder"]) as library:
         health = library.health()
-    return ", ".join(f"{name} {value}" for name, value in health.items())
+    names = ("documents", "files", "chunks", "pending", "index", "embedder")
+    shown = ", ".join(f"{name} {health[name]}" for name in names)
+    return "; ".join([shown, *health["problems"]])
+
+
+def _collections(paths: Paths) -> str:
+    from assistant.collections import Collections
+
+    kept = list(Collections(paths.collections))
+    missing = [f for one in kept for f in one.folders if not Path(f).expanduser().exists()]
+    if missing:
+        raise FileNotFoundError(2, "No such folder", missing[0])
+    return f"{len(kept)} kept" + (f": {', '.join(one.name for one in kept)}" if kept else "")
+
+
+def _ocr() -> str:
+    """Optional; without it a scanned PDF says so."""
+    found = importlib.util.find_spec("rapidocr_onnxruntime") is not None
+    return "rapidocr-onnxruntime" if found else "off; pip install rapidocr-onnxruntime switches it on"
 
 
 def _folders(paths: Paths) -> str:

@@ -188,7 +188,7 @@ COMMANDS: tuple[Command, ...] = (
         "Write a conversation with its citations to a file",
         (
             _a("number", type=int, metavar="N"),
-            _a("--format", default="markdown", help="markdown, logseq or json (markdown)"),
+            _a("--format", default="markdown", help="markdown, logseq, json or bibtex (markdown)"),
             _a("-o", "--output", metavar="FILE", help="file to write; - prints it"),
         ),
         LIBRARY + "conversation_export",

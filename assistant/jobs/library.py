@@ -113,6 +113,7 @@ def forget(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
     for folder in gone.folders:
         shop.library.remove_root(str(Path(folder).expanduser().resolve()))
     shop.library.embed_pending(report=report, check=check)
+    shop.library.compact()
     return {"collection": gone.to_json(), "removed": len(rows)}
 
 

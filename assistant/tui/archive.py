@@ -34,7 +34,7 @@ class Archive(ModalScreen[int]):
             yield Label("Conversations", classes="passage-title")
             yield Input(placeholder="Words to find in questions and answers", id="archive-query", compact=True)
             yield OptionList(id="archive-list")
-            yield Label("Enter go on   R rename   M Markdown   L Logseq   S JSON   X delete   Esc close",
+            yield Label("Enter go on   R rename   M Markdown   L Logseq   S JSON   B BibTeX   X delete   Esc close",
                         classes="passage-keys")  # fmt: skip
 
     def on_mount(self) -> None:

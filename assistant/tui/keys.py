@@ -81,6 +81,7 @@ KEYS: tuple[Key, ...] = (
     Key("conversations", "m", "export('markdown')", "Markdown", "Write it to a Markdown file", False),
     Key("conversations", "l", "export('logseq')", "Logseq", "Write it as Logseq blocks", False),
     Key("conversations", "s", "export('json')", "JSON", "Write it as JSON", False),
+    Key("conversations", "b", "export('bibtex')", "BibTeX", "Write what it cites as BibTeX", False),
     Key("conversations", "x,delete", "delete", "Delete", "Delete it", False),
     Key("conversations", "j", "cursor_down", "Down", "Next conversation", False),
     Key("conversations", "k", "cursor_up", "Up", "Former conversation", False),

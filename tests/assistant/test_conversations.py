@@ -232,6 +232,22 @@ def test_a_markdown_export_is_read_back_with_a_heading_for_each_question(told: t
     assert text.count("]: “") == 3
 
 
+def test_a_bibtex_export_has_one_entry_a_file_with_its_places(kept: Conversations) -> None:
+    number = kept.begin("Sources & more")
+    for lines in (("a", "b"), ("a",)):
+        kept.answered(kept.ask(number, "?"), {**result("x", *lines), "question": "?"})
+    for turn in kept.turns(number):
+        assert turn.result is not None
+        for citation in turn.result["citations"]:
+            citation["title"] = "CFG_scale {50%}"
+        kept.answered(turn.id, turn.result)
+    text = exported(kept.get(number), kept.turns(number), "bibtex")
+    assert text.count("@misc{") == 1
+    assert r"title = {CFG\_scale 50\% }" in text.replace("  ", " ")
+    assert "l. 11, l. 12" in text
+    assert text.count("{") == text.count("}")
+
+
 def test_a_json_export_holds_everything(told: tuple[Any, Any]) -> None:
     whole = json.loads(exported(*told, "json"))
     assert whole["title"] == 'A "quoted": title'

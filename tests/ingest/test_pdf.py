@@ -65,7 +65,15 @@ def test_a_file_encrypted_without_a_password_is_read(tmp_path: Path) -> None:
 
 def test_pages_without_text_have_no_text_layer(tmp_path: Path) -> None:
     error = refusal(written(tmp_path, pdf([[], []])))
-    assert (error.message, error.status) == ("no text layer (scanned)", "skipped")
+    assert error.status == "skipped"
+    assert error.message.startswith("no text layer (scanned)")
+
+
+def test_scanned_pages_are_recognised_where_the_engine_is_installed(shared: Path) -> None:
+    pytest.importorskip("rapidocr_onnxruntime", reason="the optional package rapidocr-onnxruntime is not installed")
+    parsed = reader.read(shared / "data" / "pdfs" / "ocr_test.pdf", check=nothing)
+    assert "PDF document conversion" in " ".join(parsed.pages[0].lines)
+    assert parsed.note == "1 pages read by OCR"
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,17 @@ def test_progress_counts_up_to_the_total(library: Library, put: Put) -> None:
     embedded = [(e["done"], e["total"]) for e in events if e["stage"] == "embed"]
     assert embedded == [(256, 300), (300, 300)]
     assert all(event["kind"] == "progress" for event in events)
+
+
+def test_nothing_of_a_removed_document_stays_in_the_files(tmp_path: Path, hashed: Embedder, put: Put) -> None:
+    with Library(tmp_path, embedder=hashed, writable=True) as library:
+        for number in range(40):
+            put(library, f"/{number}.md", f"plain note number {number} about lenses and light")
+        put(library, "/secret.md", "The xylophonist hid the zircon under the quincunx.")
+        library.remove("/secret.md")
+        library.embed_pending()
+        library.compact()
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        for word in (b"xylophonist", b"zircon", b"quincunx", b"xylophon"):
+            assert word not in kept
+        assert library.search("lenses and light", 3)

@@ -8,7 +8,7 @@ from knowledge_samples import document
 
 from knowledge.filters import Filter
 from knowledge.library import Library
-from knowledge.links import link_target, page_names
+from knowledge.links import link_targets, page_names
 from knowledge.records import Chunk
 from knowledge.search import _GOOD, _MOST_BACKLINKS, BACKLINK_BONUS, REFERENCE_SHARE, Hit
 
@@ -56,7 +56,11 @@ def gain(library: Library, question: str, path: str) -> float:
     ],
 )
 def test_what_a_link_is_kept_as(link: str, target: str) -> None:
-    assert link_target(link) == target
+    assert link_targets(link)[-1:] == ([target] if target else [])
+
+
+def test_a_namespace_is_kept_whole_and_by_its_end() -> None:
+    assert link_targets("art/Lens") == ["art/lens", "lens"]
 
 
 def test_a_page_is_called_by_title_file_and_aliases() -> None:
