@@ -126,7 +126,7 @@ def main() -> None:
     for reads in (True, False):
         mine = [row for row in rows if row["reads"] == reads]
         if mine:
-            model = fit(mine, ("dense", "sentence", "coverage", "single"))
+            model = fit(mine, ("dense", "sentence", "coverage", "single", "fits"))
             print(json.dumps({"reads": reads, "model": model, "answered": score(mine, model)}))
 
 
