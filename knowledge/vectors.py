@@ -141,8 +141,8 @@ class VectorIndex:
             self.reopen()  # another process wrote: our client's view of the files is old; or a server is back
         if not self._server and not self._folder.is_dir():
             self._recreate()
-        elif self._server and self._collection is None and self._client is not None:
-            self._recreate()  # the first time this library meets that server
+        elif self._collection is None and self._client is not None:
+            self._recreate()  # the first time on that server, or a kill before the collection was made
         if self._collection is None:
             return
         self._store.set_meta(_WRITER, self._name)
