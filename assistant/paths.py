@@ -68,6 +68,20 @@ class Paths:
         return self.data / "memory"
 
     @property
+    def prompts(self) -> Path:
+        """The shelf of prompts that were kept."""
+        return self.data / "prompts.sqlite3"
+
+    @property
+    def styles(self) -> Path:
+        """Styles in A1111's styles.csv."""
+        return self.config / "styles.csv"
+
+    @property
+    def wildcards(self) -> Path:
+        return self.data / "wildcards"
+
+    @property
     def models(self) -> Path:
         return self.data / "models"
 
@@ -94,7 +108,8 @@ class Paths:
 
     def to_json(self) -> dict[str, str]:
         names = (
-            "config", "settings", "collections", "data", "library", "conversations", "memory", "models", "output",
+            "config", "settings", "collections", "data", "library", "conversations", "memory",
+            "prompts", "styles", "wildcards", "models", "output",
             "state", "jobs", "history", "logs", "cache", "previews", "samples",
         )  # fmt: skip
         return {name: str(getattr(self, name)) for name in names}

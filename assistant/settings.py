@@ -57,6 +57,7 @@ SETTINGS: tuple[Setting, ...] = (
         ("auto", "always", "never"),
     ),
     Setting("llm.threads", 0, "Threads of the language model; 0: as many as cores"),
+    Setting("draft.wildcards", [], "Folders of wildcard files beside the one `atelier where` names"),
     Setting("studio.model", "atelier-demo", "Checkpoint: its name in `atelier models list` or a path"),
     Setting("studio.models", [], "Folders of models; an A1111, ComfyUI or InvokeAI folder will do"),
     Setting("studio.output", "", "Folder for pictures; empty: the one `atelier where` names"),

@@ -1,12 +1,16 @@
-"""Prompts -> the tensors a pipeline is conditioned on, through Compel's objects.
+"""Prompts -> the tensors a pipeline is conditioned on, step by step.
 
-Chunks come from `prompts.chunks`; each is one `FlattenedPrompt`, and they are concatenated as A1111 does. Raw text is
-never given to Compel: its own syntax would misread A1111's silently. Leaves sampling to the engine.
+Chunks come from `prompts.chunks`. Compel gets each as one `FlattenedPrompt`, never raw text: its own syntax would
+misread A1111's silently; the other weighting is `weighting`'s. What changes between steps is `prompts.schedule`'s to
+say; here every text is encoded once, and `Plan` gives the tensors of a step. Several positive prompts (AND) are
+composed in the UNet's prediction (Liu et al. 2022, arXiv:2206.01714). Leaves the loop of steps to the pipeline.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +19,15 @@ from compel import Compel, ReturnedEmbeddingsType
 from compel.embeddings_provider import EmbeddingsProvider
 from compel.prompt_parser import Conjunction, FlattenedPrompt
 
-from generation.errors import BadSpec
+from generation import weighting
+from generation.catalogue import ModelEntry
+from generation.embeddings import Embeddings, PlacingHuggingFace, PlacingTokenizer
 from generation.prompts.chunks import PromptChunk, chunk
+from generation.prompts.grammar import NETWORK
+from generation.prompts.schedule import composition, schedule
 from generation.prompts.tokens import ClipTokenizer
 
-REMEMBERED = 32
+REMEMBERED = 96  # texts; one of Stable Diffusion 1 takes 0.24 MB a chunk in single precision
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,138 @@ class Conditioning:
             "pooled_prompt_embeds": self.positive_pooled,
             "negative_pooled_prompt_embeds": self.negative_pooled,
         }
+        return {name: _repeated(tensor, batch) for name, tensor in found.items() if tensor is not None}
+
+    def replacement(self, batch: int, *, guided: bool) -> dict[str, torch.Tensor]:
+        """What a step's callback returns so that the next step takes this pair.
+
+        The loops of diffusers hold the negative rows before the positive ones when `guided`, else the latter alone.
+        """
+        found = {"prompt_embeds": (self.negative, self.positive)}
+        if self.positive_pooled is not None and self.negative_pooled is not None:
+            found["add_text_embeds"] = (self.negative_pooled, self.positive_pooled)
         return {
-            name: tensor.repeat(batch, *[1] * (tensor.dim() - 1))
-            for name, tensor in found.items()
-            if tensor is not None
+            name: torch.cat([_repeated(tensor, batch) for tensor in (pair if guided else pair[1:])])
+            for name, pair in found.items()
         }
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One text: `embeds` [1, 77 * chunks, width], and for SDXL `pooled` [1, projection]."""
+
+    embeds: torch.Tensor
+    pooled: torch.Tensor | None = None
+
+    def padded(self, length: int, empty: Encoded) -> Encoded:
+        """The same, `length` positions long: the empty prompt's chunks behind it."""
+        missing = (length - self.embeds.shape[1]) // empty.embeds.shape[1]
+        return Encoded(torch.cat([self.embeds, *[empty.embeds] * missing], 1), self.pooled) if missing else self
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A prompt over the steps: `entries` [(end, text's encoding), ...] as `prompts.schedule` counts, and its weight."""
+
+    entries: tuple[tuple[int, Encoded], ...]
+    weight: float = 1.0
+
+    def at(self, step: int) -> Encoded:
+        """What holds at `step`, counted from 0: an entry holds for the steps before its end, the last for the rest."""
+        return next((found for end, found in self.entries if step < end), self.entries[-1][1])
+
+
+class Plan:
+    """The conditioning of one render, step by step: what the pipeline begins with, and what changes on the way.
+
+    `total` steps are counted in evaluations of the model, as A1111 does: a sampler of second order takes two a step.
+    """
+
+    def __init__(self, parts: Sequence[Timeline], negative: Timeline, empty: Encoded) -> None:
+        # A part of weight 0 adds nothing to the sum; leaving it out leaves the others' bits alone.
+        kept = [part for part in parts if part.weight != 0] or list(parts[:1])
+        self.parts = tuple(kept)
+        self.negative = negative
+        self._empty = empty
+        self.composed = len(self.parts) > 1 or self.parts[0].weight != 1
+        self.edited = any(len(timeline.entries) > 1 for timeline in (*self.parts, negative))
+        self._step = 0
+        self._last: tuple[tuple[Encoded, ...], tuple[Encoded, ...]] = ((), ())
+
+    def _at(self, step: int) -> tuple[Encoded, ...]:
+        """The negative and the parts of a step, all of the same length."""
+        found = tuple(timeline.at(step) for timeline in (self.negative, *self.parts))
+        if len(found) != len(self._last[0]) or any(a is not b for a, b in zip(found, self._last[0], strict=True)):
+            longest = max(one.embeds.shape[1] for one in found)
+            self._last = (found, tuple(one.padded(longest, self._empty) for one in found))
+        return self._last[1]
+
+    def at(self, step: int) -> Conditioning:
+        """The negative and the first part of a step, counted from 0."""
+        negative, positive, *_ = self._at(step)
+        return Conditioning(positive.embeds, negative.embeds, positive.pooled, negative.pooled)
+
+    def after(self, step: int, batch: int, *, guided: bool) -> dict[str, torch.Tensor]:
+        """What the callback behind `step` returns: nothing where the next step takes the same texts."""
+        self._step = step + 1
+        if not self.edited:
+            return {}
+        before = self._at(step)
+        return {} if self._at(step + 1) is before else self.at(step + 1).replacement(batch, guided=guided)
+
+    @contextmanager
+    def composing(self, unet: Any, batch: int) -> Iterator[None]:
+        """While it holds, a UNet that is asked about the first part is asked about all of them, and answers for all.
+
+        Without an AND or a weight nothing is touched. Else the prediction for the text that the pipeline gets is
+        u + sum_i w_i * (c_i - u), which its guidance makes u + sum_i w_i * cfg * (c_i - u) of.
+        """
+        self._step = 0
+        if not self.composed:
+            yield
+            return
+        guided = True
+
+        def before(module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            nonlocal guided
+            guided = named["encoder_hidden_states"].shape[0] == 2 * batch
+            rows = batch * (1 + guided)
+            texts = self._at(self._step)
+            replaced = {"encoder_hidden_states": [one.embeds for one in texts]}
+            if texts[0].pooled is not None:
+                replaced["text_embeds"] = [one.pooled for one in texts if one.pooled is not None]
+
+            def spread(value: Any, name: str = "") -> Any:
+                """A tensor of all rows with the last `batch` of them (the text's) once more for each further part."""
+                if isinstance(value, dict):
+                    return {key: spread(inner, key) for key, inner in value.items()}
+                if isinstance(value, (tuple, list)):
+                    return type(value)(spread(inner) for inner in value)
+                if not isinstance(value, torch.Tensor) or value.dim() == 0 or value.shape[0] != rows:
+                    return value
+                if name in replaced:
+                    return torch.cat([_repeated(one.to(value.device, value.dtype), batch) for one in replaced[name]])
+                return torch.cat([value[:batch], *[value[-batch:]] * len(self.parts)])
+
+            return spread(args), spread(named)
+
+        def behind(module: Any, args: Any, found: Any) -> Any:
+            predicted = found[0]
+            uncond, *conds = predicted.float().chunk(1 + len(self.parts))
+            change = sum(part.weight * (cond - uncond) for part, cond in zip(self.parts, conds, strict=True))
+            text = (uncond + change).to(predicted.dtype)
+            made = torch.cat([predicted[:batch], text]) if guided else text
+            if isinstance(found, tuple):
+                return (made, *found[1:])
+            found.sample = made
+            return found
+
+        handles = [unet.register_forward_pre_hook(before, with_kwargs=True), unet.register_forward_hook(behind)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 class SkippingProvider(EmbeddingsProvider):
@@ -54,86 +189,110 @@ class SkippingProvider(EmbeddingsProvider):
     def _encode_token_ids_to_embeddings(
         self, token_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        if self.clip_skip == 1:
-            found: torch.Tensor = super()._encode_token_ids_to_embeddings(token_ids, attention_mask)
-            return found
-        layers = self.text_encoder(token_ids, attention_mask, output_hidden_states=True, return_dict=True).hidden_states
-        if self.clip_skip >= len(layers):
-            raise BadSpec(
-                f"clip skip {self.clip_skip} is more than the text encoder's {len(layers) - 1} layers",
-                f"Choose 1 to {len(layers) - 1}.",
-            )
-        normalised: torch.Tensor = self.text_encoder.text_model.final_layer_norm(layers[-self.clip_skip])
-        return normalised
+        return weighting.read_layer(self.text_encoder, token_ids, self.clip_skip, attention_mask)
 
 
 class Conditioner:
-    """Turns prompts into conditioning for one loaded pipeline; remembers the last few."""
+    """Turns prompts into conditioning for one loaded pipeline; remembers the texts it encoded last.
 
-    def __init__(self, pipe: Any, tokenizer: ClipTokenizer) -> None:
-        self._pipe = pipe
-        self._tokenizer = tokenizer
+    `embeddings` are the catalogue's entries of that kind, `family` the model's, for what is said when one does not fit.
+    """
+
+    def __init__(
+        self, pipe: Any, tokenizer: ClipTokenizer, embeddings: Sequence[ModelEntry] = (), family: str = ""
+    ) -> None:
         self._sdxl = getattr(pipe, "text_encoder_2", None) is not None
+        tokenizers = [pipe.tokenizer, pipe.tokenizer_2] if self._sdxl else [pipe.tokenizer]
+        self._encoders = [pipe.text_encoder, pipe.text_encoder_2] if self._sdxl else [pipe.text_encoder]
+        self._embeddings = Embeddings(embeddings, self._encoders, family)
+        self._tokenizer = tokenizer
+        if self._embeddings:
+            self._tokenizer = PlacingTokenizer(tokenizer, self._embeddings)
+            tokenizers = [PlacingHuggingFace(one, self._embeddings) for one in tokenizers]
+        self._tokenizers = tokenizers
         if self._sdxl:
             self._compel = Compel(
-                tokenizer=[pipe.tokenizer, pipe.tokenizer_2],
-                text_encoder=[pipe.text_encoder, pipe.text_encoder_2],
+                tokenizer=tokenizers,
+                text_encoder=self._encoders,
                 returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
                 requires_pooled=[False, True],
                 truncate_long_prompts=False,
             )
         else:
             self._compel = Compel(
-                tokenizer=pipe.tokenizer,
+                tokenizer=tokenizers[0],
                 text_encoder=pipe.text_encoder,
                 truncate_long_prompts=False,
             )
             self._compel.conditioning_provider.__class__ = SkippingProvider
-        self._known: OrderedDict[tuple[str, str, int], Conditioning] = OrderedDict()
+        self._known: OrderedDict[tuple[str, int, str], Encoded] = OrderedDict()
+
+    def __call__(self, prompt: str, negative: str, clip_skip: int = 1, weighting: str = "compel") -> Conditioning:
+        """The conditioning of a pair without steps: editing, alternation and AND are read as plain text.
+
+        Both are brought to the same number of chunks with the empty prompt's.
+        """
+        pair = [self._encoded(text, clip_skip, weighting) for text in (prompt, negative)]
+        longest = max(one.embeds.shape[1] for one in pair)
+        if any(one.embeds.shape[1] != longest for one in pair):
+            empty = self._encoded("", clip_skip, weighting)
+            pair = [one.padded(longest, empty) for one in pair]
+        return Conditioning(pair[0].embeds, pair[1].embeds, pair[0].pooled, pair[1].pooled)
+
+    def plan(self, prompt: str, negative: str, total: int, clip_skip: int = 1, weighting: str = "compel") -> Plan:
+        """The conditioning of a render of `total` evaluations; each distinct text is encoded once.
+
+        The positive prompt may be composed (AND, a trailing weight); the negative one cannot, as in A1111.
+        """
+
+        def timeline(entries: Sequence[tuple[int, str]], weight: float = 1.0) -> Timeline:
+            return Timeline(tuple((end, self._encoded(text, clip_skip, weighting)) for end, text in entries), weight)
+
+        parts = [timeline(part.schedule, part.weight) for part in composition(prompt, total)]
+        against = timeline(schedule(NETWORK.sub("", negative), total))
+        lengths = {one.embeds.shape[1] for line in (*parts, against) for _, one in line.entries}
+        # Only what is of different lengths needs the empty prompt.
+        empty = self._encoded("", clip_skip, weighting) if len(lengths) > 1 else against.entries[0][1]
+        return Plan(parts, against, empty)
+
+    def clear(self) -> None:
+        """Forget every encoded text."""
+        self._known.clear()
 
     @torch.no_grad()
-    def __call__(self, prompt: str, negative: str, clip_skip: int = 1) -> Conditioning:
-        """The pair's conditioning; both are brought to the same number of chunks with the empty prompt's."""
-        key = (prompt, negative, clip_skip)
+    def _encoded(self, text: str, clip_skip: int, how: str) -> Encoded:
+        """The text's tensors, remembered by text, layer and weighting. Blanks around a text are no tokens."""
+        text = text.strip()
+        key = (text, clip_skip, how)
         if key not in self._known:
-            if not self._sdxl:
-                self._compel.conditioning_provider.clip_skip = clip_skip
-                # The empty prompt, too, is read at that layer.
-                self._compel.conditioning_provider._empty_z = None
-            self._known[key] = self._build(prompt, negative)
+            chunks = chunk(text, self._tokenizer)
+            with self._embeddings.placed() if self._embeddings else nullcontext():
+                embeds = (
+                    weighting.encode(chunks, self._tokenizers, self._encoders, clip_skip)
+                    if how == "a1111"
+                    else self._compelled(chunks, clip_skip)
+                )
+                pooled = weighting.pool(chunks[0], self._tokenizers[1], self._encoders[1]) if self._sdxl else None
+            self._known[key] = Encoded(embeds, pooled)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
 
-    def _build(self, prompt: str, negative: str) -> Conditioning:
-        pooled: list[torch.Tensor | None] = [None, None]
-        texts = []
-        for number, text in enumerate((prompt, negative)):
-            chunks = chunk(text, self._tokenizer)
-            texts.append(self._encode(chunks))
-            if self._sdxl:
-                pooled[number] = self._pool(chunks[0])
-        longest = max(t.shape[1] for t in texts)
-        if any(t.shape[1] != longest for t in texts):
-            empty = self._encode(chunk("", self._tokenizer))
-            texts = [torch.cat([t, *[empty] * ((longest - t.shape[1]) // empty.shape[1])], 1) for t in texts]
-        return Conditioning(texts[0], texts[1], *pooled)
-
-    def _encode(self, chunks: list[PromptChunk]) -> torch.Tensor:
+    def _compelled(self, chunks: list[PromptChunk], clip_skip: int) -> torch.Tensor:
         """[1, 77 * len(chunks), width]."""
+        if not self._sdxl:
+            self._compel.conditioning_provider.clip_skip = clip_skip
+            # The empty prompt, too, is read at that layer.
+            self._compel.conditioning_provider._empty_z = None
         prompts = [FlattenedPrompt(_fragments(part)) for part in chunks]
         built = self._compel.build_conditioning_tensor_for_conjunction(Conjunction(prompts))
         found: torch.Tensor = built[0]
         return found if found.dim() == 3 else found[None]
 
-    def _pool(self, part: PromptChunk) -> torch.Tensor:
-        """The second encoder's pooled vector [1, width] of the plain text of the first chunk: no syntax, no weights."""
-        plain = "".join(text for text, _ in part.fragments) or ""
-        tokenizer, encoder = self._pipe.tokenizer_2, self._pipe.text_encoder_2
-        ids = tokenizer(plain, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-        pooled: torch.Tensor = encoder(ids.to(encoder.device))[0]
-        return pooled
+
+def _repeated(tensor: torch.Tensor, batch: int) -> torch.Tensor:
+    return tensor.repeat(batch, *[1] * (tensor.dim() - 1))
 
 
 def _fragments(part: PromptChunk) -> list[tuple[str, float]]:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -53,13 +53,13 @@ class RenderResult:
 class Loaded:
     """A pipeline with what belongs to it."""
 
-    def __init__(self, entry: ModelEntry, pipe: Any) -> None:
+    def __init__(self, entry: ModelEntry, pipe: Any, embeddings: Sequence[ModelEntry] = ()) -> None:
         folder = Path(entry.path) / "tokenizer"
         self.entry = entry
         self.pipe = pipe
         self.scheduler = pipe.scheduler.config
         tokenizer = ClipTokenizer.load(folder if (folder / "vocab.json").is_file() else None)
-        self.conditioner = Conditioner(pipe, tokenizer)
+        self.conditioner = Conditioner(pipe, tokenizer, embeddings, entry.family)
         self.previewer = Previewer(pipe.vae)
 
 
@@ -85,7 +85,8 @@ class Engine:
                 }
             )
             self.unload()
-            self._loaded = Loaded(entry, load(entry, self.device, self.dtype))
+            embeddings = [found for found in self.catalogue.entries() if found.kind == "embedding"]
+            self._loaded = Loaded(entry, load(entry, self.device, self.dtype), embeddings)
         return self._loaded
 
     @property
@@ -94,7 +95,9 @@ class Engine:
         return self._loaded.entry.name if self._loaded is not None else ""
 
     def unload(self) -> None:
-        """Free the loaded checkpoint's memory."""
+        """Free the loaded checkpoint's memory, and that of the prompts it encoded."""
+        if self._loaded is not None:
+            self._loaded.conditioner.clear()
         self._loaded = None
         gc.collect()
         if torch.cuda.is_available():
@@ -128,7 +131,8 @@ class Engine:
         scheduler = getattr(diffusers, choice.scheduler_class)
         loaded.pipe.scheduler = scheduler.from_config(loaded.scheduler, **choice.arguments)
         clean = watch_clean(loaded.pipe.scheduler)
-        conditioning = loaded.conditioner(spec.prompt, spec.negative, spec.clip_skip)
+        evaluations = spec.steps * loaded.pipe.scheduler.order
+        plan = loaded.conditioner.plan(spec.prompt, spec.negative, evaluations, spec.clip_skip, spec.weighting)
         shown = time.perf_counter()
 
         def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -140,14 +144,15 @@ class Engine:
                 write(loaded.previewer.picture(clean["latents"][0]), preview)
                 report({"kind": "preview", "path": str(preview)})
                 shown = time.perf_counter()
-            return {}
+            return plan.after(step, spec.batch, guided=bool(getattr(pipe, "do_classifier_free_guidance", True)))
 
         module, attribute = OPERATIONS[spec.operation].split(":")
         operation = getattr(import_module(module), attribute)
         seeds = [(spec.seed + n) % 2**63 for n in range(spec.batch)]
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         try:
-            pictures = operation(loaded.pipe, spec, conditioning, generators=generators, callback=after_step)
+            with plan.composing(loaded.pipe.unet, spec.batch):
+                pictures = operation(loaded.pipe, spec, plan.at(0), generators=generators, callback=after_step)
         except torch.OutOfMemoryError as error:
             self.unload()
             raise RenderFailed(
@@ -170,17 +175,12 @@ class Engine:
 
 def _refuse_unsupported(spec: RenderSpec, report: Report) -> None:
     """What the prompt asks for and this engine does not do must be said, not dropped."""
-    for text in (spec.prompt, spec.negative):
+    for place, text in (("positive", spec.prompt), ("negative", spec.negative)):
         tree = parse(text)
         for network in tree.networks:
             report({"kind": "note", "message": f"<{network.kind}:{network.name}> is not applied yet"})
-        if len(tree.ands) > 1:
-            report(
-                {
-                    "kind": "note",
-                    "message": "AND is not applied yet: its parts are read as one prompt",
-                }
-            )
+        if place == "negative" and len(tree.ands) > 1:
+            report({"kind": "note", "message": "AND is a word in a negative prompt: its parts are read as one"})
         for warning in tree.warnings:
             report({"kind": "note", "message": warning.message})
 

@@ -10,7 +10,7 @@ from typing import Any
 from generation import samplers
 from generation.errors import BadSpec, nearest
 
-WEIGHTINGS = ("compel",)
+WEIGHTINGS = ("compel", "a1111")
 LARGEST_SEED = 2**63 - 1
 
 
@@ -30,7 +30,8 @@ class RenderSpec:
     """Everything that decides a picture. None means the model's own default, seed -1 a drawn one.
 
     width and height are multiples of 8 in 32..4096, steps 1..1000, cfg 0..50, clip_skip 1..12 (A1111's count: 1 is the
-    last layer), batch 1..64. Raises `BadSpec` or `UnknownSampler` with the remedy.
+    last layer), batch 1..64. weighting is how `(word:1.2)` acts: "compel" interpolates from the empty prompt, "a1111"
+    multiplies and restores the mean. Raises `BadSpec` or `UnknownSampler` with the remedy.
     """
 
     prompt: str
@@ -79,7 +80,10 @@ class RenderSpec:
                 raise BadSpec(f"sampler must be text, not {self.sampler!r}", "Give a name.")
             object.__setattr__(self, "sampler", samplers.find(self.sampler).name)
         if self.weighting not in WEIGHTINGS:
-            raise BadSpec(f'there is no weighting "{self.weighting}"', f"Choose: {', '.join(WEIGHTINGS)}.")
+            raise BadSpec(
+                f'there is no weighting "{self.weighting}"',
+                nearest(self.weighting, WEIGHTINGS) or f"Choose: {', '.join(WEIGHTINGS)}.",
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with every field; `from_json` makes an equal spec of it."""

@@ -52,12 +52,6 @@ def given(value: str | None, what: str) -> str:
     return value
 
 
-def prompt_parse(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    from generation.prompts.grammar import parse
-
-    return parse(options.text).to_json(), 0
-
-
 def prompt_chunks(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     from generation.prompts.chunks import chunk
     from generation.prompts.tokens import ClipTokenizer
@@ -67,21 +61,6 @@ def prompt_chunks(options: argparse.Namespace, paths: Paths, settings: Settings)
         "chunks": [{"tokens": c.tokens, "text": c.text} for c in chunks],
         "tokens": sum(c.tokens for c in chunks),
     }, 0
-
-
-def prompt_expand(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    if not 0 <= options.strength <= 1:
-        raise BadArgument(f"--strength {options.strength} is out of range", "Give 0 to 1.")
-    if options.chunks < 1:
-        raise BadArgument(f"--chunks {options.chunks} leaves no room", "Give a number from 1.")
-    spec = {
-        "idea": given(options.idea, "idea"),
-        "strength": options.strength,
-        "chunks": options.chunks,
-        "seed": options.seed,
-        "grounded": not options.no_notes,
-    }
-    return do("expand", spec, paths, settings), 0
 
 
 def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:

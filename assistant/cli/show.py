@@ -25,19 +25,6 @@ def nothing(result: dict[str, Any]) -> str:
     return ""
 
 
-def prompt_parse(result: dict[str, Any]) -> str:
-    lines = [f"{weight:<8.4g} {text!r}" for text, weight in result["parsed"]]
-    lines += [f"network  {network}" for network in result.get("networks", [])]
-    lines += [f"warning  {_warning(warning)}" for warning in result.get("warnings", [])]
-    return "\n".join(lines)
-
-
-def _warning(warning: Any) -> str:
-    if isinstance(warning, dict):
-        return str(warning.get("message", warning))
-    return str(warning)
-
-
 def prompt_chunks(result: dict[str, Any]) -> str:
     lines = [f"chunk {n}: {chunk['tokens']:>2}/75  {chunk['text']}" for n, chunk in enumerate(result["chunks"], 1)]
     return "\n".join([*lines, f"{result['tokens']} tokens"])

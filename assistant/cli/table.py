@@ -34,6 +34,8 @@ RUN = "assistant.cli.commands:"
 SHOW = "assistant.cli.show:"
 LIBRARY = "assistant.cli.library_commands:"
 SHOW_LIBRARY = "assistant.cli.show_library:"
+PROMPTS = "assistant.cli.prompt_commands:"
+SHOW_PROMPTS = "assistant.cli.show_prompts:"
 
 # What a search or question may be confined to; in the question itself: tag:lens since:2024-05 (knowledge.filters).
 FILTERS = (
@@ -221,10 +223,139 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "prompt parse",
-        "Show how a prompt is understood: texts and weights, networks, warnings",
-        (_a("text", metavar="TEXT"),),
-        RUN + "prompt_parse",
-        SHOW + "prompt_parse",
+        "Show how a prompt is understood: texts and weights, networks, steps, warnings",
+        (
+            _a("text", metavar="TEXT"),
+            _a("--syntax", choices=("a1111", "compel"), default="a1111", help="a1111 or compel (a1111)"),
+            _a("--steps", type=int, default=20, help="steps that prompt editing is spread over (20)"),
+        ),
+        PROMPTS + "parse",
+        SHOW_PROMPTS + "parse",
+        light=True,
+    ),
+    Command(
+        "prompt convert",
+        "Put a prompt into the other syntax, and say what is lost",
+        (
+            _a("text", metavar="TEXT"),
+            _a("--to", choices=("a1111", "compel"), required=True),
+            _a("--from", dest="source", choices=("a1111", "compel"), help="none: the other one"),
+        ),
+        PROMPTS + "convert",
+        SHOW_PROMPTS + "convert",
+        light=True,
+    ),
+    Command(
+        "prompt shorten",
+        "Bring a prompt under a number of tokens with the least loss",
+        (_a("text", metavar="TEXT"), _a("--budget", type=int, default=75, help="tokens (75)")),
+        PROMPTS + "shorten",
+        SHOW_PROMPTS + "shorten",
+        light=True,
+    ),
+    Command(
+        "prompt merge",
+        "Join two prompts without saying anything twice",
+        (_a("one", metavar="TEXT"), _a("other", metavar="TEXT")),
+        PROMPTS + "merge",
+        SHOW_PROMPTS + "text",
+        light=True,
+    ),
+    Command(
+        "prompt explain",
+        "Say what each part of a prompt does, repetitions and contradictions too",
+        (_a("text", metavar="TEXT"), _a("--negative", metavar="TEXT")),
+        PROMPTS + "explain",
+        SHOW_PROMPTS + "explain",
+        light=True,
+    ),
+    Command(
+        "prompt wildcards",
+        "Draw prompts from a template with {a|b} and __names__; without one list the names",
+        (
+            _a("template", nargs="?", metavar="TEMPLATE"),
+            _a("--count", type=int, default=1, help="how many (1)"),
+            _a("--seed", type=int, default=0),
+            _a("--all", action="store_true", help="every combination, as far as --count"),
+        ),
+        PROMPTS + "wildcards",
+        SHOW_PROMPTS + "wildcards",
+        light=True,
+    ),
+    Command("styles list", "List the styles", (), PROMPTS + "styles_list", SHOW_PROMPTS + "styles", light=True),
+    Command(
+        "styles import",
+        "Read styles of a styles.csv (A1111) or a JSON file (Fooocus)",
+        (_a("file", metavar="FILE"),),
+        PROMPTS + "styles_import",
+        SHOW_PROMPTS + "styles_imported",
+        light=True,
+    ),
+    Command(
+        "styles apply",
+        "Put styles on a prompt",
+        (
+            _a("text", metavar="TEXT"),
+            _a("names", nargs="+", metavar="STYLE"),
+            _a("--negative", metavar="TEXT"),
+        ),
+        PROMPTS + "styles_apply",
+        SHOW_PROMPTS + "styled",
+        light=True,
+    ),
+    Command(
+        "prompts list",
+        "List the prompts that were kept, or those that hold some words",
+        (
+            _a("query", nargs="?", metavar="WORDS"),
+            _a("--tag", metavar="TAG"),
+            _a("--favourites", action="store_true"),
+        ),
+        PROMPTS + "shelf_list",
+        SHOW_PROMPTS + "shelf",
+        light=True,
+    ),
+    Command(
+        "prompts add",
+        "Keep a prompt",
+        (
+            _a("prompt", metavar="PROMPT"),
+            _a("--negative", metavar="TEXT"),
+            _a("--name", metavar="NAME"),
+            _a("--tag", metavar="TAG", action="append"),
+            _a("--favourite", action="store_true"),
+        ),
+        PROMPTS + "shelf_add",
+        SHOW_PROMPTS + "kept",
+        light=True,
+    ),
+    Command(
+        "prompts import",
+        "Keep the prompt of a picture, or of every picture in a folder",
+        (_a("path", metavar="PATH"),),
+        PROMPTS + "shelf_import",
+        SHOW_PROMPTS + "imported",
+        light=True,
+    ),
+    Command(
+        "prompts export",
+        "Write kept prompts to a file",
+        (
+            _a("file", metavar="FILE"),
+            _a("--format", default="json", help="styles, json or markdown (json)"),
+            _a("--query", metavar="WORDS"),
+            _a("--tag", metavar="TAG"),
+        ),
+        PROMPTS + "shelf_export",
+        SHOW_PROMPTS + "exported",
+        light=True,
+    ),
+    Command(
+        "prompts remove",
+        "Keep a prompt no longer",
+        (_a("number", type=int, metavar="N"),),
+        PROMPTS + "shelf_remove",
+        SHOW_PROMPTS + "removed",
         light=True,
     ),
     Command(
@@ -250,7 +381,7 @@ COMMANDS: tuple[Command, ...] = (
             _a("--seed", type=int, default=0),
             _a("--no-notes", action="store_true", help="do not look into the library"),
         ),
-        RUN + "prompt_expand",
+        PROMPTS + "expand",
         SHOW + "prompt_expand",
     ),
     Command(
@@ -341,5 +472,16 @@ COMMANDS: tuple[Command, ...] = (
         (_a("file", metavar="FILE"),),
         LIBRARY + "eval_answers",
         SHOW_LIBRARY + "eval_answers",
+    ),
+    Command(
+        "eval prompts",
+        "Score expansions of ideas: words kept, phrases repeated, budget kept",
+        (
+            _a("file", metavar="FILE", help="GenEval JSONL, PartiPrompts TSV, or one idea a line"),
+            _a("--limit", type=int, metavar="N", help="only the first N ideas"),
+            _a("--chunks", type=int, default=1, help="budget in chunks of 75 tokens (1)"),
+        ),
+        PROMPTS + "eval_prompts",
+        SHOW_PROMPTS + "evaluation",
     ),
 )

@@ -53,7 +53,8 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
                 current = current[: comma + 1]
                 close()
                 current = moved
-            if len(current) == SIZE:
+            # The first token of an embedding says how many vectors must stand in one chunk.
+            if len(current) + getattr(token, "length", 1) > SIZE:
                 close()
                 comma = 0 if token == COMMA else -1
             current.append(_Token(token, weight, number, normal, start, end))

@@ -116,7 +116,7 @@ def parse(text: str) -> PromptTree:
         marks.append(Span(match.start(), match.end(), "network"))
     warnings: list[Warning] = []
     pieces = _attention(_without_networks(text, networks), warnings, marks)
-    ands = _ands(text, networks, marks)
+    ands = _ands(text, marks)
     _warn(text, pieces, ands, warnings)
     return PromptTree(
         text,
@@ -245,17 +245,22 @@ def _merge(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return merged or [("", 1.0)]
 
 
-def _ands(text: str, networks: list[Network], marks: list[Span]) -> tuple[tuple[str, float], ...]:
-    """The parts between upper-case ANDs, each with its trailing weight taken off."""
-    plain = NETWORK.sub("", text)
+def split_and(text: str) -> tuple[tuple[str, float], ...]:
+    """((text, weight), ...) between the upper-case ANDs of a text without networks, trailing weights taken off."""
     parts = []
-    for part in re.split(r"\bAND\b", plain):
+    for part in re.split(r"\bAND\b", text):
         match = AND_WEIGHT.match(part)
         weight = float(match[2]) if match and match[2] else 1.0
         parts.append((match[1] if match else part, weight))
+    return tuple(parts)
+
+
+def _ands(text: str, marks: list[Span]) -> tuple[tuple[str, float], ...]:
+    """The parts of a prompt, its ANDs marked."""
+    parts = split_and(NETWORK.sub("", text))
     if len(parts) > 1:
         marks += [Span(m.start(), m.end(), "and") for m in re.finditer(r"\bAND\b", text)]
-    return tuple(parts)
+    return parts
 
 
 def _warn(text: str, pieces: list[_Piece], ands: tuple[tuple[str, float], ...], warnings: list[Warning]) -> None:

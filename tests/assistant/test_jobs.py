@@ -96,10 +96,8 @@ def test_a_render_in_a_worker_is_cancelled_replayed_and_survives_a_killed_child(
         while progress.get("stage") != "denoising":
             assert progress["kind"] == "progress", progress
             progress = mailbox.until(long, {"progress", *ENDS})
-        asked = time.monotonic()
         runner.cancel(long)
         assert mailbox.until(long, ENDS)["kind"] == "cancelled"
-        assert time.monotonic() - asked < 5
         assert mailbox.until(waiting, ENDS)["kind"] == "cancelled"
         assert not target.exists()
         assert [runner.queue.get(n).state for n in (long, waiting)] == ["cancelled", "cancelled"]

@@ -38,9 +38,9 @@ def test_the_careful_reading_is_the_better_one(vectors: Callable[[str], Any]) ->
 
 def test_long_lines_take_no_long_time() -> None:
     for line in ("a" * 300_000, "aa:" * 100_000, 'aa:["aa:[",' * 5_000, "aa:" + "[" * 100_000):
-        began = time.perf_counter()
+        began = time.process_time()
         infotext.read(f"a fox\n{line}", careful=True)
-        assert time.perf_counter() - began < 5, line[:20]
+        assert time.process_time() - began < 5, line[:20]
 
 
 @pytest.mark.parametrize(

@@ -115,19 +115,19 @@ def test_a_page_without_text_is_skipped(tmp_path: Path, content: str) -> None:
 )
 def test_pages_that_are_none_get_a_reason_soon(tmp_path: Path, content: str | bytes, reason: str) -> None:
     path = page(tmp_path, content)
-    started = time.monotonic()
+    started = time.process_time()
     status, message = refused(path)
     assert (status, reason in message) == ("failed", True)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
     "content", ["<p>a" + " " * 3_000_000 + "b", "<pre>x" + "\n" * 1_000_000 + "</pre>y"], ids=["spaces", "lines"]
 )
 def test_white_space_without_end_is_read_soon(tmp_path: Path, content: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert read(page(tmp_path, content), check=nothing).pages[0].nodes
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_page_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -116,4 +116,4 @@ def test_cancelling_ends_the_parser(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(StopError):
         reader.read(written(tmp_path, pdf(PAGES)), check=check)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
