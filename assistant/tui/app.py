@@ -259,6 +259,11 @@ class Atelier(App[None]):
         yield SystemCommand("Read notes again", "Read what changed in your notes (Ctrl+B)", room.action_read_again)
         yield SystemCommand("Quotes alone", "Answer with or without the language model", self.action_quotes_only)
         yield SystemCommand("Language model", "Choose the GGUF model that answers", self.action_models)
+        yield SystemCommand("Shorten the prompt", "Propose it within 75 tokens", partial(self._on_draft, "shorten"))
+        yield SystemCommand("Explain the prompt", "Say what each part does", partial(self._on_draft, "explain"))
+        yield SystemCommand(
+            "Kept prompts", "Find a prompt you kept (Ctrl+O in the Draft)", partial(self._on_draft, "kept")
+        )
         yield SystemCommand("Render", "Render the prompt of the draft (F5)", self.action_render_draft)
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
@@ -267,6 +272,10 @@ class Atelier(App[None]):
     async def action_add_notes(self) -> None:
         await self.action_room("library")
         self.room("library").action_add_notes()
+
+    async def _on_draft(self, what: str) -> None:
+        await self.action_room("draft")
+        getattr(self.room("draft"), f"action_{what}")()
 
     async def action_render_draft(self) -> None:
         await self.action_room("draft")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from rich.text import Text
@@ -32,6 +34,8 @@ class DraftRoom(Vertical):
         self._tokenizer: ClipTokenizer | None = None
         self._expanding: int | None = None
         self._proposal: dict[str, Any] | None = None
+        self._asked: tuple[str, int] = ("", -1)
+        self._tools: ModuleType | None = None
 
     def compose(self) -> ComposeResult:
         yield Label("Prompt", classes="field")
@@ -65,12 +69,13 @@ class DraftRoom(Vertical):
 
     @work(thread=True, group="tokenizer", exit_on_error=False)
     def _load_tokenizer(self) -> None:
-        """Reading the vocabulary takes about 0.2 s: not on the screen's thread."""
+        """Reading the vocabulary and the tools takes about 0.3 s: not on the screen's thread."""
         tokenizer = ClipTokenizer.load()
-        self.app.call_from_thread(self._ready, tokenizer)
+        tools = import_module("assistant.prompt_tools")
+        self.app.call_from_thread(self._ready, tokenizer, tools)
 
-    def _ready(self, tokenizer: ClipTokenizer) -> None:
-        self._tokenizer = tokenizer
+    def _ready(self, tokenizer: ClipTokenizer, tools: ModuleType) -> None:
+        self._tokenizer, self._tools = tokenizer, tools
         self._measure()
 
     # Text
@@ -90,7 +95,7 @@ class DraftRoom(Vertical):
             area.replace(text, (0, 0), area.document.end)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        if event.text_area.id == "prompt":
+        if event.text_area.id in {"prompt", "negative"}:
             self._measure()
 
     def _measure(self) -> None:
@@ -99,6 +104,11 @@ class DraftRoom(Vertical):
         text = self.prompt
         chunks = [(part.tokens, " ".join(part.text.split()[:3])) for part in chunk(text, self._tokenizer)]
         warnings = [warning.message for warning in parse(text).warnings]
+        if self._tools is not None and self.negative.strip():
+            warnings += [
+                f"“{one.one.strip()}” and “{one.other.strip()}” work against each other"
+                for one in self._tools.contradictions(text, self.negative)
+            ]
         self.query_one("#meter", Meter).show(chunks, warnings)
 
     def action_weigh(self, delta: float) -> None:
@@ -126,7 +136,10 @@ class DraftRoom(Vertical):
             self.notify("Write an idea first.", markup=False)
             return
         if self._expanding is None:
-            self._expanding = self.app.submit("expand", {"idea": idea}, self._on_expand)  # type: ignore[attr-defined]
+            # Asked again about the same idea, the model draws another variant.
+            self._asked = (idea, self._asked[1] + 1 if self._asked[0] == idea else 0)
+            spec = {"idea": idea, "seed": self._asked[1]}
+            self._expanding = self.app.submit("expand", spec, self._on_expand)  # type: ignore[attr-defined]
             if self._expanding is not None:
                 self._propose(Text("looking into your notes and asking the model ...", "dim"))
 
@@ -162,6 +175,56 @@ class DraftRoom(Vertical):
         out.append("\nCtrl+T", "bold")
         out.append(f" takes it, Ctrl+G asks again   ({draft['model']})", "dim")
         return out
+
+    # Tools
+
+    def action_shorten(self) -> None:
+        """Propose the prompt within one chunk; taken by Ctrl+T like an expansion."""
+        if self._tools is None or self._tokenizer is None or not self.prompt.strip():
+            self.notify("Write a prompt first.", markup=False)
+            return
+        short = self._tools.shorten(self.prompt, self._tokenizer)
+        if not short.removed:
+            self.notify(f"It has {short.tokens} tokens; nothing needs to go.", markup=False)
+            return
+        self._proposal = {
+            "prompt": short.text, "negative": self.negative, "sources": [], "model": f"{short.tokens} tokens",
+        }  # fmt: skip
+        self._propose(self._difference(self._proposal))
+
+    def action_explain(self) -> None:
+        """What each part of the prompt does, in place of the proposal."""
+        if self._tools is None or self._tokenizer is None or not self.prompt.strip():
+            self.notify("Write a prompt first.", markup=False)
+            return
+        out = Text()
+        for line in self._tools.explain(self.prompt, self._tokenizer):
+            out.append(f"{line.text.strip()}  ", "bold").append(f"{line.note}\n", "dim")
+        self._proposal = None
+        self._propose(out)
+
+    @work(thread=True, group="shelf", exit_on_error=False)
+    def action_keep(self) -> None:
+        """Put the prompt on the shelf."""
+        from assistant.errors import AssistantError
+        from assistant.prompt_shelf import Shelf
+
+        try:
+            kept = Shelf(self.app.paths.prompts).add(self.prompt, self.negative)  # type: ignore[attr-defined]
+            said, severity = f"Kept as “{kept.name}”; Ctrl+O lists what you kept.", "information"
+        except AssistantError as error:
+            said, severity = f"{error.message}. {error.hint}", "error"
+        self.app.call_from_thread(self.notify, said, severity=severity, markup=False)
+
+    def action_kept(self) -> None:
+        from assistant.tui.kept import KeptPrompts
+
+        self.app.push_screen(KeptPrompts(self.app.paths.prompts), self._take_kept)  # type: ignore[attr-defined]
+
+    def _take_kept(self, pair: tuple[str, str] | None) -> None:
+        if pair is not None:
+            self.fill(*pair)
+            self.enter()
 
     def _propose(self, text: Text) -> None:
         self.query_one("#proposal-text", Static).update(text)

@@ -12,7 +12,7 @@ from assistant.tui.keys import KEYS
 
 TITLES = {
     "everywhere": "Everywhere", "library": "Library", "source": "Sources of an answer",
-    "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft",
+    "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft", "kept": "Kept prompts",
     "studio": "Studio", "jobs": "Jobs",
 }  # fmt: skip
 

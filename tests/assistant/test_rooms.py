@@ -117,7 +117,7 @@ async def test_an_expansion_is_shown_as_a_difference_and_taken_only_by_key(app: 
         await pilot.press("f3")
         await pilot.pause()
         await pilot.press(*"a fox", "ctrl+g")
-        assert recorder.asked[-1] == ("expand", {"idea": "a fox"})
+        assert recorder.asked[-1] == ("expand", {"idea": "a fox", "seed": 0})
         draft = {
             "prompt": "a fox, rim light", "negative": "blurry", "sources": [], "model": "vocabulary",
         }  # fmt: skip
@@ -216,6 +216,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "conversations",
         "files",
         "draft",
+        "kept",
         "studio",
         "jobs",
     }
@@ -236,3 +237,41 @@ async def test_weights_networks_and_traps_are_coloured(app: Atelier) -> None:
             for first, last, name in marks
         }
         assert {("blue", "strong"), ("<lora:x:1>", "network"), ("fog", "weak"), ("[a:0.5]", "editing")} <= found
+
+
+async def test_a_prompt_is_kept_found_again_and_taken(app: Atelier) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("f3")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        app.room("draft").fill("a (fox:1.2) in snow", "blurry")
+        await pilot.press("ctrl+s")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        app.room("draft").fill("", "")
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert (app.room("draft").prompt, app.room("draft").negative) == ("a (fox:1.2) in snow", "blurry")
+
+
+async def test_contradictions_are_told_and_shortening_is_a_proposal(app: Atelier) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("f3")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        room = app.room("draft")
+        long = "a fox, " + ", ".join(f"very long phrase number {n} of many" for n in range(20))
+        room.fill(long, "a fox")
+        await pilot.pause()
+        assert "work against each other" in text_of(app, "#meter")
+        room.action_shorten()
+        await pilot.pause()
+        assert room.prompt == long
+        await pilot.press("ctrl+t")
+        assert len(room.prompt) < len(long)
+        assert room.prompt.startswith("a fox")
