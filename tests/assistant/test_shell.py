@@ -175,6 +175,7 @@ sys.exit(main(["--out", sys.argv[1]]))
 """
 
 
+@pytest.mark.timeout(1200)  # it loads every model there is; a machine busy with other work needs minutes
 def test_the_whole_main_job_runs_with_sockets_blocked(tmp_path: Path) -> None:
     """The demonstration on the real embedder, language model and checkpoint, with every way out shut."""
     done = subprocess.run(
