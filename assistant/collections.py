@@ -9,9 +9,7 @@ Reading the files themselves is ingest's business.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from assistant.errors import BadArgument, BadSetting, nearest
+from assistant.writing import write_whole
 
 BUILT_IN = ("samples", "renders")  # kept by the program itself
 
@@ -131,8 +130,4 @@ class Collections:
         return collection
 
     def _save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".collections")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(self._document))
-        Path(temporary).replace(self.path)
+        write_whole(self.path, tomlkit.dumps(self._document))

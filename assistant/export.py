@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from assistant.conversations import Conversation, Exchange
 from assistant.errors import BadArgument, nearest
+from assistant.writing import write_whole
 
 FORMATS = {"markdown": ".md", "logseq": ".md", "json": ".json", "bibtex": ".bib"}
 
@@ -97,14 +96,9 @@ def _footnotes(text: str, citations: Sequence[dict[str, Any]], turn: int) -> str
     return head + "\n\n".join(f"{quote} [^{turn}-{n}]" for quote, n in quotes)
 
 
-def write(path: Path, text: str) -> Path:
-    """Write through a temporary name; raises `BadArgument` where the folder cannot be written to."""
+def write(path: Path, data: str | bytes) -> Path:
+    """Write a file the person named; raises `BadArgument` where that cannot be."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".export")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(path)
+        return write_whole(path, data)
     except OSError as error:
         raise BadArgument(f"{path} cannot be written: {error.strerror or error}", "Choose another file.") from error
-    return path

@@ -6,11 +6,11 @@ ordinary Markdown reader; nothing here touches the library.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from assistant.writing import write_whole
 
 
 def remember_render(folder: Path, picture: Path, spec: dict[str, Any], seconds: float) -> Path:
@@ -38,8 +38,4 @@ def remember_render(folder: Path, picture: Path, spec: dict[str, Any], seconds: 
     while note.exists():
         note = day / f"{picture.stem}-{number}.md"
         number += 1
-    handle, temporary = tempfile.mkstemp(dir=day, prefix=".note")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines))
-    Path(temporary).replace(note)
-    return note
+    return write_whole(note, "\n".join(lines))

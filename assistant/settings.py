@@ -6,7 +6,6 @@ What a setting does is its user's business. The README's table is made from `SET
 from __future__ import annotations
 
 import os
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import BadSetting, nearest
+from assistant.writing import write_whole
 
 Value = str | int | float | bool | list[str]
 
@@ -108,11 +108,7 @@ class Settings:
                 table[parent] = tomlkit.table()
             table = table[parent]
         table[key] = value
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".settings")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(tomlkit.dumps(document))
-        Path(temporary).replace(self.path)
+        write_whole(self.path, tomlkit.dumps(document))
 
     def set_text(self, name: str, text: str) -> None:
         """Set from what a person typed; lists are separated by semicolons."""

@@ -6,20 +6,17 @@ Knows A1111's styles.csv (byte for byte as that program writes it) and the JSON 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assistant.errors import BadArgument, nearest
+from assistant.export import write as write_file
 
 PLACE = "{prompt}"
 FIELDS = ("name", "prompt", "negative_prompt")
@@ -157,7 +154,7 @@ def write(path: Path, styles: Iterable[Style]) -> Path:
         text = "".join(",".join(_cell(value) for value in row) + "\r\n" for row in rows)
         encoding = "utf-8-sig"  # as A1111 writes it, so that spreadsheets know the encoding
     try:
-        return _replace(path, text.encode(encoding))
+        return write_file(path, text.encode(encoding))
     except UnicodeEncodeError as error:
         raise BadArgument(f"{path}: a style holds half of a character", "Type that text again.") from error
 
@@ -165,27 +162,6 @@ def write(path: Path, styles: Iterable[Style]) -> Path:
 def _cell(value: str) -> str:
     quoted = any(letter in value for letter in '",\r\n') or value.startswith(" ")
     return '"' + value.replace('"', '""') + '"' if quoted else value
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    place = path.resolve()  # a link stays one
-    temporary = ""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".styles")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if place.exists():
-            shutil.copymode(place, temporary)
-        Path(temporary).replace(place)
-    except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-        raise BadArgument(f"{path} cannot be written: {error.strerror or error}", "Choose another file.") from error
-    return path
 
 
 # Use

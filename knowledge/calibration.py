@@ -26,6 +26,7 @@ from scipy.optimize import minimize
 
 from knowledge.embedders import Embedder, load_embedder
 from knowledge.evaluation import load_folder, whole
+from knowledge.evidence import THRESHOLD, answerable
 from knowledge.library import Library
 from knowledge.records import Document
 
@@ -56,7 +57,7 @@ class Remembering:
 
 
 def observe(folders: Sequence[Path], embedder: Embedder, questions: int, seed: int = 0) -> list[dict[str, Any]]:
-    """One row a question: its signals, ``answerable``, ``reads`` and where it came from."""
+    """One row a question: its signals, whether it is answerable (``kind``), ``reads`` and where it came from."""
     rng = random.Random(seed)
     sets = {folder.name: load_folder(folder) for folder in folders}
     rows: list[dict[str, Any]] = []
@@ -107,7 +108,7 @@ def score(rows: Sequence[dict[str, Any]], model: dict[str, float]) -> dict[str, 
     shares: dict[str, float] = {}
     for kind in ("own", "left", "foreign"):
         mine = [row for row in rows if row["kind"] == kind]
-        answered = [model["bias"] + sum(w * row[n] for n, w in model.items() if n != "bias") > 0 for row in mine]
+        answered = [answerable(row, model) >= THRESHOLD for row in mine]
         shares[kind] = round(sum(answered) / len(answered), 4) if answered else 0.0
     return shares
 

@@ -183,7 +183,7 @@ def ask(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -
         model,
         question=spec["question"],
         before=before,
-        conflicts=_conflicts(shop, asked, evidence.passages),
+        conflicts=[] if evidence.refused else _conflicts(shop, asked, evidence.passages),
         stale=_stale(shop),
         more=lambda passage: _with_neighbours(shop, passage),
         report=report,

@@ -102,7 +102,7 @@ def test_what_stood_there_outlives_a_failed_write(tmp_path: Path, monkeypatch: p
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("assistant.styles.os.fsync", full)
+    monkeypatch.setattr("assistant.writing.os.fsync", full)
     with pytest.raises(BadArgument, match="No space left"):
         write(path, [Style("b", "2")])
     assert read(path) == [Style("a", "1")] and len(list(tmp_path.iterdir())) == 1
