@@ -207,6 +207,8 @@ def _off(style: str, text: str) -> str | None:
     """What the style was laid over, None if this is not its work."""
     for s, t in ((style, text), (_even(style), _even(text))):
         pieces = s.split(PLACE)
+        if len(pieces) > 2 and s is not style:
+            continue  # laid over twice, a text with other blanks cannot be told apart
         if len(pieces) > 1:
             length, rest = divmod(len(t) - sum(map(len, pieces)), len(pieces) - 1)
             if length < 0 or rest:
