@@ -39,29 +39,6 @@ class Conditioning:
     positive_pooled: torch.Tensor | None = None
     negative_pooled: torch.Tensor | None = None
 
-    def arguments(self, batch: int) -> dict[str, torch.Tensor]:
-        """Keyword arguments of a diffusers pipeline for `batch` pictures."""
-        found = {
-            "prompt_embeds": self.positive,
-            "negative_prompt_embeds": self.negative,
-            "pooled_prompt_embeds": self.positive_pooled,
-            "negative_pooled_prompt_embeds": self.negative_pooled,
-        }
-        return {name: _repeated(tensor, batch) for name, tensor in found.items() if tensor is not None}
-
-    def replacement(self, batch: int, *, guided: bool) -> dict[str, torch.Tensor]:
-        """What a step's callback returns so that the next step takes this pair.
-
-        The loops of diffusers hold the negative rows before the positive ones when `guided`, else the latter alone.
-        """
-        found = {"prompt_embeds": (self.negative, self.positive)}
-        if self.positive_pooled is not None and self.negative_pooled is not None:
-            found["add_text_embeds"] = (self.negative_pooled, self.positive_pooled)
-        return {
-            name: torch.cat([_repeated(tensor, batch) for tensor in (pair if guided else pair[1:])])
-            for name, pair in found.items()
-        }
-
 
 @dataclass(frozen=True)
 class Encoded:
@@ -92,6 +69,7 @@ class Plan:
     """The conditioning of one render, step by step: what the pipeline begins with, and what changes on the way.
 
     `total` steps are counted in evaluations of the model, as A1111 does: a sampler of second order takes two a step.
+    Whoever runs the loop sets `step` to the one that comes next.
     """
 
     def __init__(self, parts: Sequence[Timeline], negative: Timeline, empty: Encoded) -> None:
@@ -102,7 +80,7 @@ class Plan:
         self._empty = empty
         self.composed = len(self.parts) > 1 or self.parts[0].weight != 1
         self.edited = any(len(timeline.entries) > 1 for timeline in (*self.parts, negative))
-        self._step = 0
+        self.step = 0
         self._last: tuple[tuple[Encoded, ...], tuple[Encoded, ...]] = ((), ())
 
     def _at(self, step: int) -> tuple[Encoded, ...]:
@@ -118,14 +96,6 @@ class Plan:
         negative, positive, *_ = self._at(step)
         return Conditioning(positive.embeds, negative.embeds, positive.pooled, negative.pooled)
 
-    def after(self, step: int, batch: int, *, guided: bool) -> dict[str, torch.Tensor]:
-        """What the callback behind `step` returns: nothing where the next step takes the same texts."""
-        self._step = step + 1
-        if not self.edited:
-            return {}
-        before = self._at(step)
-        return {} if self._at(step + 1) is before else self.at(step + 1).replacement(batch, guided=guided)
-
     @contextmanager
     def composing(self, unet: Any, batch: int) -> Iterator[None]:
         """While it holds, a UNet that is asked about the first part is asked about all of them, and answers for all.
@@ -133,7 +103,7 @@ class Plan:
         Without an AND or a weight nothing is touched. Else the prediction for the text that the pipeline gets is
         u + sum_i w_i * (c_i - u), which its guidance makes u + sum_i w_i * cfg * (c_i - u) of.
         """
-        self._step = 0
+        self.step = 0
         if not self.composed:
             yield
             return
@@ -143,7 +113,7 @@ class Plan:
             nonlocal guided
             guided = named["encoder_hidden_states"].shape[0] == 2 * batch
             rows = batch * (1 + guided)
-            texts = self._at(self._step)
+            texts = self._at(self.step)
             replaced = {"encoder_hidden_states": [one.embeds for one in texts]}
             if texts[0].pooled is not None:
                 replaced["text_embeds"] = [one.pooled for one in texts if one.pooled is not None]

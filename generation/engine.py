@@ -1,42 +1,38 @@
 """One loaded checkpoint kept warm, and rendering a spec with it.
 
-Knows seeds, samplers, progress, previews, cancelling and the file that is written. Leaves weights to `loading`, prompts
-to `conditioning`, and the picture's making to `operations`.
+Knows which specs a checkpoint can serve, seeds, and the order of things: refuse, load, render, write. Leaves weights to
+`loading`, what networks do to `networks`, and the picture's making to the operations.
 """
 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from generation import infotext, samplers
+from generation import pictures
+from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.conditioning import Conditioner
-from generation.errors import BadSpec, RenderFailed, nearest
+from generation.errors import BadSpec, RenderFailed
 from generation.loading import choose_device, load
 from generation.operations import OPERATIONS
-from generation.previews import Previewer, watch_clean, write
+from generation.previews import Previewer
 from generation.prompts.grammar import parse
 from generation.prompts.tokens import ClipTokenizer
 from generation.specs import RenderSpec
+from generation.stage import Check, Report, Stage, Tools
 
-Report = Callable[[dict[str, Any]], None]
-Check = Callable[[], None]
-PREVIEW_EVERY = 0.4  # seconds
+# Channels a UNet takes beside the latents -> (what such a checkpoint is, the operations it can serve).
+SPECIAL = {5: ("made for inpainting", ("inpaint", "outpaint")), 4: ("made to follow instructions", ("instruct",))}
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,22 @@ class Loaded:
     def __init__(self, entry: ModelEntry, pipe: Any, embeddings: Sequence[ModelEntry] = ()) -> None:
         folder = Path(entry.path) / "tokenizer"
         self.entry = entry
-        self.pipe = pipe
-        self.scheduler = pipe.scheduler.config
         tokenizer = ClipTokenizer.load(folder if (folder / "vocab.json").is_file() else None)
-        self.conditioner = Conditioner(pipe, tokenizer, embeddings, entry.family)
-        self.previewer = Previewer(pipe.vae)
+        self.tools = Tools(
+            pipe,
+            pipe.scheduler.config,
+            Conditioner(pipe, tokenizer, embeddings, entry.family),
+            Previewer(pipe.vae),
+            Autoencoder(pipe.vae, pipe._execution_device),
+        )
+
+    @property
+    def pipe(self) -> Any:
+        return self.tools.pipe
+
+    @property
+    def conditioner(self) -> Conditioner:
+        return self.tools.conditioner
 
 
 class Engine:
@@ -75,15 +82,7 @@ class Engine:
         """The checkpoint by its name or path, loaded."""
         entry = self.catalogue.find(model)
         if self._loaded is None or self._loaded.entry.path != entry.path:
-            report(
-                {
-                    "kind": "progress",
-                    "stage": "loading",
-                    "done": 0,
-                    "total": None,
-                    "message": entry.name,
-                }
-            )
+            report({"kind": "progress", "stage": "loading", "done": 0, "total": None, "message": entry.name})
             self.unload()
             embeddings = [found for found in self.catalogue.entries() if found.kind == "embedding"]
             self._loaded = Loaded(entry, load(entry, self.device, self.dtype), embeddings)
@@ -115,65 +114,86 @@ class Engine:
         """Render `spec` to `output` (PNG); a batch gets `-2`, `-3`, ... behind the name.
 
         Same spec and seed give the same pixels on the same machine. Nothing is written when `check` raises or the
-        render fails; raises `RenderFailed`, `BadSpec`, `BadWeights`, `UnknownModel`, `UnknownSampler`.
+        render fails; raises `RenderFailed`, `BadSpec`, `BadImage`, `BadWeights`, `UnknownModel`, `UnknownSampler`.
         """
         began = time.perf_counter()
-        output = _target(output)
-        if spec.operation not in OPERATIONS:
-            raise BadSpec(f'there is no operation "{spec.operation}"', nearest(spec.operation, OPERATIONS))
-        _refuse_unsupported(spec, report)
+        output = pictures.target(output)
+        while OPERATIONS[spec.operation].rewrites:
+            spec = _function(spec.operation)(spec)
+        _say_what_is_not_done(spec, report)
+        source = pictures.read(spec.options["image"]) if spec.options.get("image") else None
         check()
         loaded = self.prepare(spec.model, report=report)
+        _refuse_misfit(loaded, spec)
         check()
-        spec = spec.resolve(loaded.entry.defaults, lambda: secrets.randbelow(2**32))
-        assert spec.sampler is not None and spec.steps is not None
-        choice = samplers.find(spec.sampler)
-        scheduler = getattr(diffusers, choice.scheduler_class)
-        loaded.pipe.scheduler = scheduler.from_config(loaded.scheduler, **choice.arguments)
-        clean = watch_clean(loaded.pipe.scheduler)
-        evaluations = spec.steps * loaded.pipe.scheduler.order
-        plan = loaded.conditioner.plan(spec.prompt, spec.negative, evaluations, spec.clip_skip, spec.weighting)
-        shown = time.perf_counter()
-
-        def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            nonlocal shown
-            report({"kind": "progress", "stage": "denoising", "done": step + 1, "total": spec.steps})
-            check()
-            now = time.perf_counter()
-            if preview is not None and now - shown > PREVIEW_EVERY and "latents" in clean:
-                write(loaded.previewer.picture(clean["latents"][0]), preview)
-                report({"kind": "preview", "path": str(preview)})
-                shown = time.perf_counter()
-            return plan.after(step, spec.batch, guided=bool(getattr(pipe, "do_classifier_free_guidance", True)))
-
-        module, attribute = OPERATIONS[spec.operation].split(":")
-        operation = getattr(import_module(module), attribute)
-        seeds = [(spec.seed + n) % 2**63 for n in range(spec.batch)]
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        defaults = loaded.entry.defaults
+        if source is not None and not spec.options.get("only_masked"):
+            width, height = pictures.size_for(source, spec.width, spec.height)
+            defaults = replace(defaults, width=width, height=height)
+        spec = spec.resolve(defaults, _drawn)
+        stage = _staged(loaded, spec, report, check, preview)
         try:
-            with plan.composing(loaded.pipe.unet, spec.batch):
-                pictures = operation(loaded.pipe, spec, plan.at(0), generators=generators, callback=after_step)
+            made = _function(spec.operation)(stage)
         except torch.OutOfMemoryError as error:
             self.unload()
             raise RenderFailed(
                 f"{spec.width}x{spec.height} does not fit into the memory of {self.device}",
                 "Choose a smaller size or batch.",
             ) from error
-        if not np.isfinite(pictures).all():
+        finally:
+            loaded.pipe.maybe_free_model_hooks()
+        if not np.isfinite(made).all():
             raise RenderFailed(
-                "the picture came out as not-a-number",
-                "Lower the CFG scale, or choose another sampler.",
+                "the picture came out as not-a-number", "Lower the CFG scale, or choose another sampler."
             )
         check()
         seconds = time.perf_counter() - began
-        paths = [
-            _save(picture, _numbered(output, n), replace(spec, seed=seed, batch=1))
-            for n, (picture, seed) in enumerate(zip(pictures, seeds, strict=True))
-        ]
+        paths = []
+        for n, picture in enumerate(made):
+            options = dict(spec.options)
+            if "variation_seed" in options:
+                options["variation_seed"] = stage.variations[n]
+            alone = replace(spec, seed=stage.seeds[n], batch=1, options=options)
+            paths.append(pictures.save(picture, pictures.numbered(output, n), alone))
         return RenderResult(paths[0], tuple(paths), spec.seed, seconds, spec)
 
 
-def _refuse_unsupported(spec: RenderSpec, report: Report) -> None:
+def _drawn() -> int:
+    return secrets.randbelow(2**32)
+
+
+def _function(operation: str) -> Any:
+    module, attribute = OPERATIONS[operation].run.split(":")
+    return getattr(import_module(module), attribute)
+
+
+def _staged(loaded: Loaded, spec: RenderSpec, report: Report, check: Check, preview: Path | None) -> Stage:
+    """The stage with its seeds: of a batch each picture has the next one, or with a variation the next variation."""
+    share = spec.options.get("variation_strength", 0.0)
+    first = spec.options.get("variation_seed", -1)
+    if share and first == -1:
+        first = _drawn()
+    if share:
+        seeds, variations = [spec.seed] * spec.batch, [first + n for n in range(spec.batch)]
+    else:
+        seeds, variations = [(spec.seed + n) % 2**63 for n in range(spec.batch)], [first] * spec.batch
+    return Stage(loaded.tools, spec, seeds, variations, report, check, preview)
+
+
+def _refuse_misfit(loaded: Loaded, spec: RenderSpec) -> None:
+    """A UNet that wants more than latents can serve the operations that give it that, and no others."""
+    channels = int(loaded.pipe.unet.config.in_channels) - int(loaded.pipe.vae.config.latent_channels)
+    if channels == 0:
+        return
+    what, able = SPECIAL.get(channels, ("of an unknown kind", ()))
+    if spec.operation not in able:
+        raise BadSpec(
+            f"{loaded.entry.name} is {what} and cannot do {spec.operation}",
+            f"Use it for {' or '.join(able)}, or choose another model." if able else "Choose another model.",
+        )
+
+
+def _say_what_is_not_done(spec: RenderSpec, report: Report) -> None:
     """What the prompt asks for and this engine does not do must be said, not dropped."""
     for place, text in (("positive", spec.prompt), ("negative", spec.negative)):
         tree = parse(text)
@@ -183,41 +203,3 @@ def _refuse_unsupported(spec: RenderSpec, report: Report) -> None:
             report({"kind": "note", "message": "AND is a word in a negative prompt: its parts are read as one"})
         for warning in tree.warnings:
             report({"kind": "note", "message": warning.message})
-
-
-def _target(output: Path) -> Path:
-    """`output` as an absolute PNG name whose folder exists."""
-    output = output.expanduser().absolute()
-    if output.is_dir():
-        raise BadSpec(f"{output} is a folder", "Name a file, such as picture.png.")
-    if output.suffix.lower() != ".png":
-        if output.suffix:
-            raise BadSpec(f"{output.name} is not a PNG name", "End it in .png.")
-        output = output.with_suffix(".png")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadSpec(
-            f"the folder {output.parent} cannot be made: {error.strerror}", "Choose another place."
-        ) from error
-    return output
-
-
-def _numbered(output: Path, number: int) -> Path:
-    return output if number == 0 else output.with_stem(f"{output.stem}-{number + 1}")
-
-
-def _save(picture: np.ndarray, path: Path, spec: RenderSpec) -> Path:
-    """PNG with A1111's `parameters` and the whole spec under `atelier`; written aside, then moved into place."""
-    image = Image.fromarray((picture * 255).round().astype(np.uint8))
-    texts = PngInfo()
-    shown = spec.to_json()
-    texts.add_text("parameters", infotext.write(shown))
-    texts.add_text("atelier", json.dumps(shown, ensure_ascii=False))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        image.save(temporary, "PNG", pnginfo=texts)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from generation import samplers
 from generation.errors import BadSpec, nearest
+from generation.operations import OPERATIONS
+from generation.parameters import checked
 
 WEIGHTINGS = ("compel", "a1111")
 LARGEST_SEED = 2**63 - 1
@@ -31,7 +33,9 @@ class RenderSpec:
 
     width and height are multiples of 8 in 32..4096, steps 1..1000, cfg 0..50, clip_skip 1..12 (A1111's count: 1 is the
     last layer), batch 1..64. weighting is how `(word:1.2)` acts: "compel" interpolates from the empty prompt, "a1111"
-    multiplies and restores the mean. Raises `BadSpec` or `UnknownSampler` with the remedy.
+    multiplies and restores the mean. `options` are the operation's own parameters, complete and checked. cfg_rescale
+    is 0..1 (phi of Lin et al. 2023, arXiv:2305.08891). `idea` and `expansion` are what the prompt was made of, kept so
+    that a picture gives them back. Raises `BadSpec` or `UnknownSampler` with the remedy.
     """
 
     prompt: str
@@ -47,9 +51,14 @@ class RenderSpec:
     clip_skip: int = 1
     batch: int = 1
     weighting: str = "compel"
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    cfg_rescale: float = 0.0
+    vae: str = ""
+    idea: str = ""
+    expansion: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative", "model", "operation", "weighting"):
+        for name in ("prompt", "negative", "model", "operation", "weighting", "vae", "idea", "expansion"):
             if not isinstance(getattr(self, name), str):
                 raise BadSpec(f"{name} must be text, not {getattr(self, name)!r}", "Put it in quotes.")
             # Bytes of an argument that were no UTF-8 arrive as lone surrogates, which no file can hold.
@@ -79,6 +88,14 @@ class RenderSpec:
             if not isinstance(self.sampler, str):
                 raise BadSpec(f"sampler must be text, not {self.sampler!r}", "Give a name.")
             object.__setattr__(self, "sampler", samplers.find(self.sampler).name)
+        if self.operation not in OPERATIONS:
+            raise BadSpec(f'there is no operation "{self.operation}"', nearest(self.operation, OPERATIONS))
+        own = checked(self.options, OPERATIONS[self.operation].parameters, self.operation)
+        object.__setattr__(self, "options", own)
+        if isinstance(self.cfg_rescale, bool) or not isinstance(self.cfg_rescale, (int, float)):
+            raise BadSpec(f"cfg rescale must be a number, not {self.cfg_rescale!r}", "Give 0 to 1.")
+        if not 0 <= self.cfg_rescale <= 1:
+            raise BadSpec(f"cfg rescale {str(self.cfg_rescale)[:20]} is out of range", "Give 0 to 1; 0.7 is usual.")
         if self.weighting not in WEIGHTINGS:
             raise BadSpec(
                 f'there is no weighting "{self.weighting}"',

@@ -1,39 +1,41 @@
-"""Text to image: noise at the wanted size, denoised under the prompt's conditioning."""
+"""Text to image: noise at the wanted size, denoised under the prompt; a second pass enlarges and refines it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
-from generation.conditioning import Conditioning
-from generation.specs import RenderSpec
+from generation.pictures import GRID, LANCZOS, to_array, to_image
+from generation.stage import Stage
 
 
-def run(
-    pipe: Any,
-    spec: RenderSpec,
-    conditioning: Conditioning,
-    *,
-    generators: list[torch.Generator],
-    callback: Callable[..., dict[str, Any]],
-) -> np.ndarray:
-    """Pictures [batch, height, width, 3] float32 in 0..1.
+def run(stage: Stage) -> np.ndarray:
+    """Pictures [batch, height, width, 3] float32 in 0..1; with `hires_scale` they are that much larger."""
+    width, height = stage.size
+    noise = stage.noise(width, height)
+    latents = stage.denoise(noise)
+    scale = stage.options["hires_scale"]
+    if scale <= 1:
+        return stage.decode(latents)
+    larger = (int(width * scale) // GRID * GRID, int(height * scale) // GRID * GRID)
+    return stage.decode(enlarge(stage, latents, larger))
 
-    The noise is drawn on the CPU by `generators`, one a picture, so that a seed means the same on every device.
-    """
-    embeddings: dict[str, Any] = conditioning.arguments(len(generators))
-    result = pipe(
-        **embeddings,
-        width=spec.width,
-        height=spec.height,
-        num_inference_steps=spec.steps,
-        guidance_scale=spec.cfg,
-        generator=generators,
-        output_type="np",
-        callback_on_step_end=callback,
-        callback_on_step_end_tensor_inputs=["latents"],
+
+def enlarge(stage: Stage, latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The second pass of the hires fix: latents brought to `size` in pixels, noised by a strength, denoised again."""
+    options = stage.options
+    noise = stage.noise(*size)
+    if options["hires_upscaler"] == "latent":
+        init = torch.nn.functional.interpolate(latents.float(), size=noise.shape[-2:], mode="bilinear")
+        init = init.to(latents.dtype)
+    else:
+        pictures = [to_image(picture).resize(size, LANCZOS) for picture in stage.decode(latents)]
+        init = stage.encode(np.stack([to_array(picture) for picture in pictures]))
+    return stage.denoise(
+        noise,
+        init=init,
+        strength=options["hires_strength"],
+        steps=options["hires_steps"] or None,
+        size=size,
+        name="second pass",
     )
-    return np.asarray(result.images, dtype=np.float32)

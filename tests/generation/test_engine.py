@@ -91,7 +91,7 @@ def test_progress_previews_and_a_cancel_that_leaves_no_file(engine: Engine, tmp_
 
 
 def test_previews_are_written_while_it_runs(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("generation.engine.PREVIEW_EVERY", 0.0)
+    monkeypatch.setattr("generation.stage.PREVIEW_EVERY", 0.0)
     events: list[dict[str, Any]] = []
     preview = tmp_path / "preview.png"
     engine.render(RenderSpec("a", model="tiny"), tmp_path / "a.png", preview=preview, report=events.append)
