@@ -78,6 +78,11 @@ class Paths:
         return self.config / "styles.csv"
 
     @property
+    def templates(self) -> Path:
+        """The person's own templates of expansions."""
+        return self.config / "templates.toml"
+
+    @property
     def wildcards(self) -> Path:
         return self.data / "wildcards"
 
@@ -91,6 +96,7 @@ class Paths:
 
     @property
     def history(self) -> Path:
+        """Former versions of the draft."""
         return self.state / "prompts.jsonl"
 
     @property
@@ -109,7 +115,7 @@ class Paths:
     def to_json(self) -> dict[str, str]:
         names = (
             "config", "settings", "collections", "data", "library", "conversations", "memory",
-            "prompts", "styles", "wildcards", "models", "output",
+            "prompts", "styles", "templates", "wildcards", "models", "output",
             "state", "jobs", "history", "logs", "cache", "previews", "samples",
         )  # fmt: skip
         return {name: str(getattr(self, name)) for name in names}

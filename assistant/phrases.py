@@ -15,9 +15,11 @@ from assistant.words import content_words
 from generation.prompts.grammar import BREAK, NETWORK, parse
 
 Counts = list[tuple[str, int]]
-# In order: what is skipped whole, brackets, the keywords, the separators.
+# In order: what is skipped whole, brackets, the keywords, the separators. A keyword begins no sentence: the full stop
+# before it is its phrase's own.
 _MARK = re.compile(
-    rf"\\[()\[\]\\]|{NETWORK.pattern}|[()\[\]]|\bBREAK\b|\bAND\b|[,;\n]|(?<=\w{{4}})\.\s+(?=[A-Z])", re.DOTALL
+    rf"\\[()\[\]\\]|{NETWORK.pattern}|[()\[\]]|\bBREAK\b|\bAND\b|[,;\n]|(?<=\w{{4}})\.\s+(?=[A-Z])(?!(?:BREAK|AND)\b)",
+    re.DOTALL,
 )
 _CLOSE = {")": "(", "]": "["}
 # Words that praise a picture and show nothing. A phrase of these alone is the first to go.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ from generation.prompts.grammar import BREAK, parse
 from generation.prompts.tokens import ClipTokenizer
 
 NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+COLOURS = frozenset("red orange yellow green blue purple pink brown black white".split())  # GenEval's
 PLACES = 4  # decimals of a share
 
 
@@ -115,9 +117,10 @@ def evaluate(
     Shares lie within 0 and 1. `kept_words`: ideas whose every word of meaning and every weight is in the result;
     `repeated_phrases`: how many phrases came twice, in all; `budget_kept`: results of at most `budget` chunks, or no
     more than the idea has; `distinct_2`: different pairs of words of all pairs; `objects_kept`, `counts_kept` and
-    `colours_kept`: of the things named, None where the ideas name none; `ms`: the mean time of one expansion.
+    `colours_kept`: of the things named, None where the ideas name none; `disturbed`: things that what was added names
+    again, or gives a second count or colour; `ms`: the mean time of one expansion.
     """
-    total = words_kept = repeated = in_budget = 0
+    total = words_kept = repeated = in_budget = disturbed = 0
     tally: dict[str, list[bool]] = {"objects": [], "counts": [], "colours": []}
     pairs: list[tuple[str, str]] = []
     seconds = 0.0
@@ -131,8 +134,10 @@ def evaluate(
         in_budget += len(chunk(result, tokenizer)) <= max(budget, len(chunk(idea.text, tokenizer)))
         words = _words(result)
         pairs += pairwise(words)
+        added = _words_added(_words(idea.text), words)
         for thing in idea.things:
             survives(thing, words, tally)
+            disturbed += disturbs(thing, added)
     return {
         "ideas": total,
         "kept_words": _share(words_kept, total),
@@ -140,6 +145,7 @@ def evaluate(
         "budget_kept": _share(in_budget, total),
         "distinct_2": _share(len(set(pairs)), len(pairs)),
         **{f"{name}_kept": _share(sum(found), len(found)) for name, found in tally.items()},
+        "disturbed": disturbed,
         "ms": round(1000 * seconds / total, 3) if total else None,
     }
 
@@ -175,6 +181,33 @@ def repetitions(prompt: str) -> int:
     """How many phrases of the prompt say again what one has said in the same words."""
     keys = [part.key for part in phrases(prompt) if part.words]
     return len(keys) - len(set(keys))
+
+
+def _words_added(idea: list[str], result: list[str]) -> list[str]:
+    """The words of the result that are not the idea's, in order."""
+    left = Counter(idea)
+    added = []
+    for word in result:
+        if left[word]:
+            left[word] -= 1
+        else:
+            added.append(word)
+    return added
+
+
+def disturbs(thing: Thing, added: list[str]) -> bool:
+    """Whether added words name the object again, or a colour beside its own, or a count beside its own."""
+    forms = [stems(thing.name + ending) for ending in ("", "s", "es")]
+    if any(form and added[n : n + len(form)] == form for form in forms for n in range(len(added))):
+        return True
+    if thing.colour and set(added) & content_words(" ".join(COLOURS)):
+        return True
+    spelled = content_words(" ".join(NUMBERS))
+    # "50mm" is two words here and counts nothing.
+    counts = [
+        n for n, word in enumerate(added) if word in spelled or (word.isdigit() and added[n + 1 : n + 2] != ["mm"])
+    ]
+    return thing.count > 1 and bool(counts)
 
 
 def survives(thing: Thing, words: list[str], tally: dict[str, list[bool]]) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cache
 
 from assistant.phrases import OPPOSITES, PRAISE, Phrase, closed, joined, phrases, split
 from assistant.words import content_words
@@ -239,11 +240,17 @@ def contradictions(positive: str, negative: str) -> list[Contradiction]:
         if one.key == other.key or (other.words and other.words <= one.words)
     ]
     for where, parts in (("positive", wanted), ("negative", unwanted)):
-        for left, right in OPPOSITES:
-            ones = [part for part in parts if content_words(left) <= part.words]
-            others = [part for part in parts if content_words(right) <= part.words]
+        for left, right in _opposites():
+            ones = [part for part in parts if left <= part.words]
+            others = [part for part in parts if right <= part.words]
             found += [Contradiction(one.text, other.text, where) for one in ones[:1] for other in others[:1]]
     return found
+
+
+@cache
+def _opposites() -> list[tuple[set[str], set[str]]]:
+    """The stems, once: made at every call they took 30 ms while a person types."""
+    return [(content_words(left), content_words(right)) for left, right in OPPOSITES]
 
 
 def difference(old: str, new: str) -> list[tuple[str, str]]:

@@ -65,6 +65,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("studio.steps", 0, "Steps; 0: the model's own default"),
     Setting("studio.cfg", 0.0, "Guidance scale; 0: the model's own default"),
     Setting("studio.device", "auto", "Where pictures are computed", ("auto", "cuda", "mps", "cpu")),
+    Setting(
+        "studio.precision",
+        "auto",
+        "Number format of the models; auto: half on a GPU, single on the CPU",
+        ("auto", "fp16", "bf16", "fp32"),
+    ),
+    Setting(
+        "studio.offload",
+        "auto",
+        "What waits in main memory: nothing, parts in turn, layers; auto: as little as fits",
+        ("auto", "none", "model", "sequential"),
+    ),
     Setting("studio.remember", True, "Write a note about every render into the library"),
     Setting("editor", "", "Command that opens a note at its line; empty: $EDITOR"),
 )

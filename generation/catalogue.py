@@ -1,56 +1,42 @@
 """Which weights there are: found by walking folders, told apart by headers, never loaded.
 
-Knows the layouts of A1111, ComfyUI and InvokeAI and the keys that name a family. Leaves loading to `loading`.
+Knows what an entry says and the defaults of each family. Leaves where weights lie to `places`, what names of tensors
+mean to `recognition`, what is written about weights to `sidecars`, and loading to `loading`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import json
-import os
-from collections.abc import Iterator, Sequence
+import re
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generation import headers
-from generation.errors import BadSpec, UnknownModel, nearest
-from generation.specs import ModelDefaults, RenderSpec
+from generation import diffusers_folders, hashes, headers, places, recognition, sidecars
+from generation.catalogue_cache import Cache
+from generation.defaults import defaults_of
+from generation.errors import BadWeights, UnknownModel, nearest
+from generation.specs import ModelDefaults
 
 BUNDLED = Path(__file__).parent / "weights" / "atelier-demo"
-DEEPEST = 6
-SUFFIXES = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
-DEFAULTS = {
-    "sdxl": ModelDefaults(1024, 1024, 25, 6.0, "DPM++ 2M Karras"),
-    "sd2": ModelDefaults(768, 768, 25, 7.0, "DPM++ 2M Karras"),
-}
-# Folders of A1111, ComfyUI and InvokeAI -> what lies in them, for files whose own bytes do not tell.
-FOLDERS = {
-    "stable-diffusion": "checkpoint", "checkpoints": "checkpoint", "main": "checkpoint",
-    "lora": "lora", "loras": "lora", "lycoris": "lora", "vae": "vae", "controlnet": "controlnet",
-    "embedding": "embedding", "embeddings": "embedding",
-}  # fmt: skip
-# Classes in a diffusers folder's config.json.
-CLASSES = {"AutoencoderKL": "vae", "ControlNetModel": "controlnet"}
+# What used to be said of every pickle, before they were read without being run.
 PICKLE = "a pickle, which can run code; convert it to safetensors"
 NOT_YET = "its weights are not there yet"
-NO_FOLDER = "no diffusers checkpoint: model_index.json or unet/config.json is missing"
-SKIPPED = {
-    ".git",
-    "__pycache__",
-    "node_modules",
-    "venv",
-    ".venv",
-    "extensions",
-    "custom_nodes",
-    "outputs",
-}
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One set of weights. `size` in bytes; `problem` says why it cannot be used ("" when it can)."""
+    """One set of weights. `size` in bytes; `problem` says why it cannot be used ("" when it can).
+
+    `format` tells apart what one kind comes in (a LoRA: kohya, peft, diffusers, lycoris-loha, ...). `triggers` are the
+    words that call a network's subject up, `weight` its usual strength (None unsaid), `thumbnail` a picture's path,
+    `prediction` "v", "epsilon" or "" (unsaid).
+    """
 
     name: str
     path: str
@@ -59,36 +45,72 @@ class ModelEntry:
     size: int
     defaults: ModelDefaults
     problem: str = ""
+    format: str = ""
+    triggers: tuple[str, ...] = ()
+    weight: float | None = None
+    description: str = ""
+    thumbnail: str = ""
+    prediction: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        names = ("name", "path", "kind", "family", "size", "problem")
-        return {**{n: getattr(self, n) for n in names}, "defaults": vars(self.defaults)}
+        """Every field as plain data."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**found, "triggers": list(self.triggers), "defaults": vars(self.defaults)}
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: headers are tables without any, and its passes took a quarter of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+# What the cache keeps of an entry, in this order; the path is its key.
+KEPT = tuple(f.name for f in dataclasses.fields(ModelEntry) if f.name not in {"path", "defaults"})
 
 
 class Catalogue:
-    """The bundled checkpoint and everything under `roots`; scanned once."""
+    """The bundled checkpoint and everything under `roots`; scanned once, from `cache` where that still holds."""
 
-    def __init__(self, roots: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path] = (), cache: Path | None = None) -> None:
         self._roots = list(roots)
+        self._cache = Cache(cache)
         self._entries: list[ModelEntry] | None = None
 
     def entries(self) -> list[ModelEntry]:
         """The bundled one first, the rest by name. A root that is missing or cannot be read holds nothing."""
         if self._entries is None:
-            found = [look(path) for root in self._roots if root.is_dir() for path in _walk(root)]
-            # A root inside another one, or given twice, lists its files once.
-            unique = {entry.path: entry for entry in found}
-            unique.pop(str(BUNDLED), None)
+            roots = [*self._roots, *(folder for root in self._roots for folder in places.extra_folders(root))]
+            unique: dict[str, ModelEntry] = {}
+            with _uncollected():
+                for root in roots:
+                    for found in places.walk(root) if root.is_dir() else ():
+                        # A root inside another one, or given twice, lists its files once.
+                        if found.path not in unique and found.path != str(BUNDLED):
+                            unique[found.path] = self._look(found)
+            self._cache.save(set(unique))
             self._entries = [look(BUNDLED), *sorted(unique.values(), key=lambda e: (e.name.lower(), e.path))]
         return self._entries
 
+    def refresh(self) -> None:
+        """Look again at the next question; what has not changed comes from the cache."""
+        self._entries = None
+
     def find(self, name: str) -> ModelEntry:
-        """By name, file name or existing path. Raises `UnknownModel` with the nearest name.
+        """By name, file name, existing path or a hash that was counted. Raises `UnknownModel` with the nearest name.
 
         Of several with one name, a checkpoint that can be used comes first.
         """
         entries = self.entries()
-        named = [entry for entry in entries if name in {entry.name, Path(entry.path).name, entry.path}]
+        kept = self._cache.named(name.lower()) if re.fullmatch(r"[0-9a-fA-F]{8,64}", name) else ""
+        named = [
+            entry for entry in entries if entry.path in {name, kept} or name in {entry.name, Path(entry.path).name}
+        ]
         if named:
             return min(named, key=lambda entry: (entry.kind != "checkpoint", entry.problem != ""))
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # too long, a zero byte, no home
@@ -101,128 +123,102 @@ class Catalogue:
             nearest(name, names) or "`atelier models list` shows them; studio.models adds folders.",
         )
 
+    def hashes(
+        self,
+        entry: ModelEntry,
+        *,
+        report: Callable[[dict[str, Any]], None] = lambda event: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> hashes.Hashes:
+        """The hashes of a file, counted once. Raises `BadWeights` for a folder and for what cannot be read."""
+        path = Path(entry.path)
+        if path.is_dir():
+            raise BadWeights(f"{path} is a folder: hashes are of single files", "Choose a file.")
+        with contextlib.suppress(TypeError):
+            if kept := self._cache.hashes(path):
+                return hashes.Hashes(**kept)
+        found = hashes.count(path, report=report, check=check)
+        self._cache.put_hashes(path, found.to_json())
+        self._cache.save()
+        return found
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Files of weights and diffusers folders under `root`; links that lead round in a circle are not followed twice."""
-    seen: set[str] = set()
-    base = len(root.parts)
-    for folder, folders, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        real = str(here.resolve())
-        if real in seen or len(here.parts) - base > DEEPEST:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [f for f in sorted(folders) if f not in SKIPPED and not f.startswith(".")]
-        if "model_index.json" in files or _is_part(here, files):
-            folders.clear()
-            yield here
-            continue
-        yield from (here / f for f in sorted(files) if Path(f).suffix.lower() in SUFFIXES)
+    def known_hashes(self, entry: ModelEntry) -> dict[str, str]:
+        """The hashes counted before for a file that has not changed since, {} where none were."""
+        return self._cache.hashes(Path(entry.path)) or {}
+
+    def _look(self, found: places.Found) -> ModelEntry:
+        row = self._cache.get(found.path, found.stamp)
+        if row is not None and len(row) == len(KEPT) + 1:
+            with contextlib.suppress(TypeError):
+                return _unpacked(found.path, row)
+        entry = look(Path(found.path), found.beside)
+        usual = defaults_of(entry.family, entry.name if entry.kind == "checkpoint" else "")
+        own = None if entry.defaults == usual else vars(entry.defaults)
+        self._cache.put(found.path, found.stamp, [*(getattr(entry, name) for name in KEPT), own])
+        return entry
 
 
-def _is_part(folder: Path, files: Sequence[str]) -> bool:
-    """Whether this is a VAE or a ControlNet in diffusers' layout."""
-    if "config.json" not in files or not any(name.startswith("diffusion_pytorch_model") for name in files):
-        return False
+def _unpacked(path: str, row: list[Any]) -> ModelEntry:
+    values = dict(zip(KEPT, row, strict=False))
+    values["triggers"] = tuple(values["triggers"])
+    name = values["name"] if values["kind"] == "checkpoint" else ""
+    defaults = defaults_of(values["family"], name) if row[-1] is None else ModelDefaults(**row[-1])
+    return ModelEntry(path=path, defaults=defaults, **values)
+
+
+def look(path: Path, beside: frozenset[str] | None = None) -> ModelEntry:
+    """The entry of a file or a diffusers folder; never raises for what is damaged. `beside`: the names next to it."""
+    if path == BUNDLED and not (path / "model_index.json").is_file():
+        return _bundled_without_weights(path)
+    kind, family, form, size, problem = "unknown", "unknown", "", 0, ""
+    about = sidecars.About()
     try:
-        return _json(folder / "config.json").get("_class_name") in CLASSES
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def look(path: Path) -> ModelEntry:
-    """The entry of a file or a diffusers folder; never raises for what is damaged."""
-    kind, family, size = "unknown", "unknown", 0
-    try:
-        if path.is_dir() or path == BUNDLED:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
             return _folder(path)
-        size = path.stat().st_size
-        suffix = path.suffix.lower()
-        if suffix == ".safetensors":
-            kind, family = headers.recognise(headers.read(path))
-            problem = ""
-        else:
-            problem = PICKLE if suffix in SUFFIXES else "no file of weights"
+        size = found.st_size
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("no regular file")
+        if path.suffix.lower() not in places.SUFFIXES:
+            raise ValueError("no file of weights")
+        header = headers.load(path)
+        kind, family, form = recognition.recognise(header.shapes)
+        about = sidecars.about(path, header.texts, places.beside(path) if beside is None else beside)
+        # A velocity model of SD 2 has the very tensors of the other; only words beside them tell.
+        prediction = about.prediction or ("v" if "v_pred" in header.shapes else "")
     except OSError as error:
-        problem = f"it cannot be read: {error.strerror or error}"
+        problem, prediction = f"it cannot be read: {error.strerror or error}", ""
     except ValueError as error:
-        problem = str(error)
-    kind = _kind_by_place(path) if kind == "unknown" and problem else kind
-    return _entry(path.stem, path, kind, family, size, problem)
-
-
-def _kind_by_place(path: Path) -> str:
-    """The kind by the nearest folder that a tool keeps for it."""
-    return next((FOLDERS[part.lower()] for part in reversed(path.parts[:-1]) if part.lower() in FOLDERS), "unknown")
-
-
-def _entry(name: str, path: Path, kind: str, family: str, size: int, problem: str = "") -> ModelEntry:
-    defaults = DEFAULTS.get(family, ModelDefaults())
-    return ModelEntry(name, str(path), kind, family, size, defaults, problem)
+        problem, prediction = str(error), ""
+    if kind == "unknown":
+        kind = places.kind_by_place(path) if problem or path.suffix.lower() in headers.PICKLES else kind
+    if family == "unknown" and kind in {"lora", "embedding", "hypernetwork", "controlnet", "vae"}:
+        family = about.family or ("sdxl" if kind == "vae" and re.search(r"xl", path.stem, re.I) else family)
+    if kind == "checkpoint" and family == "sd2":
+        # Most SD 2 files trained at 768 pixels predict the velocity, and say the 768 in their name.
+        prediction = prediction or ("v" if re.search(r"768|[-_]v([-_.]|$)", path.stem) else "")
+        family = "sd2-v" if prediction == "v" else family
+    defaults = defaults_of(family, path.stem if kind == "checkpoint" else "")
+    return ModelEntry(
+        path.stem, str(path), kind, family, size, defaults, problem, form,
+        about.triggers, about.weight, about.description, about.thumbnail, prediction,
+    )  # fmt: skip
 
 
 def _folder(path: Path) -> ModelEntry:
-    """The entry of a diffusers folder: a whole pipeline, or a VAE or ControlNet alone."""
-    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-    try:
-        if (path / "config.json").is_file() and not (path / "model_index.json").exists():
-            kind = CLASSES.get(str(_json(path / "config.json").get("_class_name")), "unknown")
-            if kind != "unknown":
-                return _entry(path.name, path, kind, "unknown", size, _without_weights(path))
-        about = _json(path / "atelier.json") if (path / "atelier.json").is_file() else {}
-        name, family = str(about.get("name", path.name)), str(about.get("family", ""))
-        defaults, problem = _defaults(about, family)
-        if path == BUNDLED and not (path / "model_index.json").is_file():
-            return ModelEntry(name, str(path), "checkpoint", family or "sd15-small", size, defaults, NOT_YET)
-        family = family or _folder_family(_json(path / "model_index.json"), _json(path / "unet" / "config.json"))
-        defaults, problem = _defaults(about, family)
-    except (OSError, ValueError, RecursionError):
-        return _entry(path.name, path, "checkpoint", "unknown", size, NO_FOLDER)
-    problem = problem or _without_weights(path / "unet")
-    return ModelEntry(name, str(path), "checkpoint", family, size, defaults, problem)
+    found = diffusers_folders.look(path)
+    thumbnail = next((str(path / name) for name in ("preview.png", "thumbnail.png") if (path / name).is_file()), "")
+    return ModelEntry(
+        found.name, str(path), found.kind, found.family, found.size, found.defaults, found.problem, found.format,
+        thumbnail=thumbnail, prediction=found.prediction,
+    )  # fmt: skip
 
 
-def _without_weights(folder: Path) -> str:
-    """Why a part of a pipeline cannot be loaded, "" when it can: all of its safetensors are there and whole."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        return f"{folder.name}/*.safetensors is missing"
-    for file in files:
-        try:
-            headers.read(file)
-        except (OSError, ValueError) as error:
-            return f"{folder.name}/{file.name}: {error}"
-    return ""
-
-
-def _defaults(about: dict[str, Any], family: str) -> tuple[ModelDefaults, str]:
-    """(defaults, problem): the family's, with what `atelier.json` says on top where a render can hold it."""
-    usual = DEFAULTS.get(family, ModelDefaults())
-    values = {f.name: about.get(f.name, getattr(usual, f.name)) for f in dataclasses.fields(usual)}
-    try:
-        RenderSpec("", **values)
-        if None in values.values():
-            raise BadSpec("a default is null")
-    except BadSpec as error:
-        return usual, f"atelier.json: {error.message}"
-    return ModelDefaults(**values), ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text("utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path.name} is no table")  # noqa: TRY004 - callers look for one error
-    return found
-
-
-def _folder_family(index: dict[str, Any], unet: dict[str, Any]) -> str:
-    name = str(index.get("_class_name", ""))
-    if "XL" in name:
-        return "sdxl"
-    width = unet.get("cross_attention_dim")
-    if width == 1024:
-        return "sd2"
-    if width != 768:
-        return "sd15-small"
-    return "sd15-inpainting" if unet.get("in_channels") == 9 else "sd15"
+def _bundled_without_weights(path: Path) -> ModelEntry:
+    """The checkpoint that comes with the program, before its weights are made."""
+    about: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        about = json.loads((path / "atelier.json").read_text("utf-8"))
+    family = str(about.get("family") or "sd15-small")
+    defaults, _ = diffusers_folders.own_defaults(about, family)
+    return ModelEntry(str(about.get("name", path.name)), str(path), "checkpoint", family, 0, defaults, NOT_YET)

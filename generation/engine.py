@@ -10,6 +10,7 @@ import gc
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -19,11 +20,15 @@ import numpy as np
 import torch
 
 from generation import pictures
+from generation.attachments import ATTACHMENTS
 from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.conditioning import Conditioner
 from generation.errors import BadSpec, RenderFailed
 from generation.loading import choose_device, load
+from generation.networks import named
+from generation.networks.applied import Applied
+from generation.networks.hypernetworks import hypernetworks
 from generation.operations import OPERATIONS
 from generation.previews import Previewer
 from generation.prompts.grammar import parse
@@ -37,13 +42,18 @@ SPECIAL = {5: ("made for inpainting", ("inpaint", "outpaint")), 4: ("made to fol
 
 @dataclass(frozen=True)
 class RenderResult:
-    """What was made: `path` of the (first) picture, `paths` of all of a batch, `spec` with nothing left open."""
+    """What was made: `path` of the (first) picture, `paths` of all of a batch, `spec` with nothing left open.
+
+    `size` is (width, height) of each picture in pixels, which a second pass or an outpainting makes larger than the
+    spec's.
+    """
 
     path: Path
     paths: tuple[Path, ...]
     seed: int
     seconds: float
     spec: RenderSpec
+    size: tuple[int, int]
 
 
 class Loaded:
@@ -60,6 +70,7 @@ class Loaded:
             Previewer(pipe.vae),
             Autoencoder(pipe.vae, pipe._execution_device),
         )
+        self.networks = Applied(pipe, entry.family)
 
     @property
     def pipe(self) -> Any:
@@ -113,19 +124,26 @@ class Engine:
     ) -> RenderResult:
         """Render `spec` to `output` (PNG); a batch gets `-2`, `-3`, ... behind the name.
 
-        Same spec and seed give the same pixels on the same machine. Nothing is written when `check` raises or the
-        render fails; raises `RenderFailed`, `BadSpec`, `BadImage`, `BadWeights`, `UnknownModel`, `UnknownSampler`.
+        Networks that the prompt names are put into the weights first and stay there until a prompt names others. Same
+        spec and seed give the same pixels on the same machine. Nothing is written when `check` raises or the render
+        fails; raises `RenderFailed`, `BadSpec`, `BadImage`, `BadWeights`, `UnknownModel`, `UnknownSampler`.
         """
         began = time.perf_counter()
         output = pictures.target(output)
         while OPERATIONS[spec.operation].rewrites:
-            spec = _function(spec.operation)(spec)
+            spec = _found(OPERATIONS[spec.operation].run)(spec)
         _say_what_is_not_done(spec, report)
+        networks = parse(spec.prompt).networks
+        entries, family = self.catalogue.entries(), self.catalogue.find(spec.model).family
+        loras = named.resolve(networks, entries, family)
+        hypers = named.hypernetworks(networks, entries, family)
         source = pictures.read(spec.options["image"]) if spec.options.get("image") else None
         check()
         loaded = self.prepare(spec.model, report=report)
         _refuse_misfit(loaded, spec)
         check()
+        if loaded.networks.set(loras, report=report, check=check):
+            loaded.conditioner.clear()
         defaults = loaded.entry.defaults
         if source is not None and not spec.options.get("only_masked"):
             width, height = pictures.size_for(source, spec.width, spec.height)
@@ -133,7 +151,12 @@ class Engine:
         spec = spec.resolve(defaults, _drawn)
         stage = _staged(loaded, spec, report, check, preview)
         try:
-            made = _function(spec.operation)(stage)
+            with ExitStack() as hung:
+                hung.enter_context(hypernetworks(loaded.pipe.unet, hypers))
+                for name, place in ATTACHMENTS.items():
+                    if getattr(spec, name):
+                        hung.enter_context(_found(place)(stage))
+                made = _found(OPERATIONS[spec.operation].run)(stage)
         except torch.OutOfMemoryError as error:
             self.unload()
             raise RenderFailed(
@@ -155,15 +178,16 @@ class Engine:
                 options["variation_seed"] = stage.variations[n]
             alone = replace(spec, seed=stage.seeds[n], batch=1, options=options)
             paths.append(pictures.save(picture, pictures.numbered(output, n), alone))
-        return RenderResult(paths[0], tuple(paths), spec.seed, seconds, spec)
+        return RenderResult(paths[0], tuple(paths), spec.seed, seconds, spec, (made.shape[2], made.shape[1]))
 
 
 def _drawn() -> int:
     return secrets.randbelow(2**32)
 
 
-def _function(operation: str) -> Any:
-    module, attribute = OPERATIONS[operation].run.split(":")
+def _found(place: str) -> Any:
+    """What "module:attribute" names."""
+    module, attribute = place.split(":")
     return getattr(import_module(module), attribute)
 
 
@@ -197,8 +221,10 @@ def _say_what_is_not_done(spec: RenderSpec, report: Report) -> None:
     """What the prompt asks for and this engine does not do must be said, not dropped."""
     for place, text in (("positive", spec.prompt), ("negative", spec.negative)):
         tree = parse(text)
-        for network in tree.networks:
-            report({"kind": "note", "message": f"<{network.kind}:{network.name}> is not applied yet"})
+        if place == "negative" and tree.networks:
+            report(
+                {"kind": "note", "message": "networks act from the positive prompt; those in the negative do nothing"}
+            )
         if place == "negative" and len(tree.ands) > 1:
             report({"kind": "note", "message": "AND is a word in a negative prompt: its parts are read as one"})
         for warning in tree.warnings:

@@ -1,152 +1,146 @@
-"""What a safetensors file holds, told from its header: key names and shapes, never a tensor.
+"""What a file of weights holds, told from its table of contents: names, shapes and types, never a tensor.
 
-Knows the key names of checkpoints, LoRAs, embeddings, VAEs and ControlNets. Leaves finding files to `catalogue`.
+Reads safetensors headers by the format's own rules and, through `pickles`, files of torch. Leaves what the names mean
+to `recognition` and finding files to `catalogue`.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+from operator import mul, sub
 from pathlib import Path
+from typing import Any
+
+from generation import pickles, recognition
+from generation.recognition import Shapes
 
 LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
-FIRST = "model.diffusion_model.input_blocks.0.0.weight"
-DEEP = "model.diffusion_model.input_blocks.8.1.transformer_blocks."
-# Width of the text that the cross-attention reads -> family.
-WIDTHS = {768: "sd15", 1024: "sd2", 2048: "sdxl"}
-LORA = (
-    "lora_down",
-    "lora_up",
-    "lora_A.",
-    ".lokr_w",
-    ".hada_w",
-    ".lora.",
-    ".lora_linear_layer.",
-    "_lora.",
-    "_lora1.",
-    ".oft_",
-)
-# Transformers of other houses (Flux, SD3, Qwen, Z-Image, Wan): known as what they are not.
-FOREIGN = (
-    "double_blocks",
-    "single_blocks",
-    "transformer_blocks_0_attn_add",
-    "single_transformer_blocks",
-    "joint_blocks",
-)
+PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+MOST_SIDES = 8  # of one tensor; a convolution of video has five
+# Bytes of one number by safetensors' name of its type.
+WIDTHS = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I8": 1, "U8": 1, "BOOL": 1, "C64": 8,
+}  # fmt: skip
+# Tables that trainers wrap around the weights of a pickle.
+WRAPPERS = ("state_dict.", "params_ema.", "params.", "string_to_param.", "g_ema.", "model_state_dict.")
 
-Shapes = dict[str, list[int]]
+
+@dataclass(frozen=True)
+class Header:
+    """`shapes`: name -> sides; `types`: name -> "F16", "F32", ...; `texts`: what trainers wrote beside the weights."""
+
+    shapes: Shapes
+    types: dict[str, str]
+    texts: dict[str, str]
+
+    def weigh(self, *prefixes: str) -> tuple[int, int]:
+        """(numbers, bytes) of the tensors whose names begin with one of `prefixes`; of all without one."""
+        chosen = [name for name in self.shapes if not prefixes or name.startswith(prefixes)]
+        numbers = {name: prod(self.shapes[name]) for name in chosen}
+        return sum(numbers.values()), sum(n * WIDTHS.get(self.types.get(name, ""), 4) for name, n in numbers.items())
 
 
 def read(path: Path) -> Shapes:
-    """Key -> shape of every tensor. Raises ValueError in one line when the file is damaged, OSError as it comes."""
-    return read_all(path)[0]
+    """Name -> shape of every tensor. Raises ValueError in one line when the file is damaged, OSError as it comes."""
+    return load(path).shapes
 
 
 def read_all(path: Path) -> tuple[Shapes, dict[str, str]]:
     """(shapes as `read` gives them, the texts of `__metadata__`: what trainers wrote about the weights)."""
-    size = path.stat().st_size
-    if size < 8:
-        raise ValueError(f"the file is cut short: a header needs 8 bytes, file has {size}")
+    found = load(path)
+    return found.shapes, found.texts
+
+
+def load(path: Path) -> Header:
+    """The table of contents of a safetensors file or of a pickle of torch. Raises as `read` does."""
+    if path.suffix.lower() in PICKLES:
+        return _pickled(path)
     with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > LARGEST_HEADER:
-            raise ValueError(f"not a safetensors file: its header claims {length:,} bytes")
-        if 8 + length > size:
-            raise ValueError(f"the file is cut short: header says {8 + length:,} bytes, file has {size:,}")
-        try:
-            table = json.loads(file.read(length))
-        except (ValueError, RecursionError) as error:
-            raise ValueError("its header is no JSON: not a safetensors file") from error
+        size = file.seek(0, 2)
+        file.seek(0)
+        table, start = _table(file.read(8), file, size)
+    said = table.pop("__metadata__", None)
     try:
-        tensors = {key: value for key, value in table.items() if key != "__metadata__"}
-        needed = 8 + length + max((int(value["data_offsets"][1]) for value in tensors.values()), default=0)
-        shapes = {key: [int(side) for side in value["shape"]] for key, value in tensors.items()}
-        said = table.get("__metadata__") or {}
-        texts = {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+        shapes = {name: value["shape"] for name, value in table.items()}
+        types = {name: value["dtype"] for name, value in table.items()}
+        places = [value["data_offsets"] for value in table.values()]
+        problem = _problem(places, shapes, types, start, size)
     except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
         raise ValueError("its header has no shapes: not a safetensors file") from error
-    if needed > size:
-        raise ValueError(f"the file is cut short: header says {needed:,} bytes, file has {size:,}")
-    return shapes, texts
+    if problem:
+        raise ValueError(problem)
+    texts = {key: str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    return Header(shapes, types, texts)
 
 
-def recognise(keys: Shapes) -> tuple[str, str]:
+def recognise(keys: Mapping[str, list[int]]) -> tuple[str, str]:
     """(kind, family) by names and shapes of tensors; "unknown" for what is none of ours."""
-
-    def has(*parts: str) -> bool:
-        return any(part in key for key in keys for part in parts)
-
-    if has(*LORA):
-        return "lora", _lora_family(keys, foreign=has(*FOREIGN))
-    if has("control_model.", "controlnet_cond_embedding", "controlnet_blocks."):
-        return "controlnet", "unknown" if has(*FOREIGN) else _by_width(keys)
-    if FIRST in keys:
-        return _checkpoint(keys)
-    if has("motion_modules"):
-        return "motion", "sd15"
-    if "clip_l" in keys or "clip_g" in keys:
-        return "embedding", "sdxl" if "clip_g" in keys else "sd15"
-    if _is_embedding(keys):
-        return "embedding", WIDTHS.get(next(iter(keys.values()))[-1], "unknown")
-    if has("decoder.up.", "decoder.up_blocks.") and has("encoder.") and not has("diffusion_model", "unet."):
-        return "vae", "unknown"
-    return "unknown", "unknown"
+    found = recognition.recognise(keys)
+    return found.kind, found.family
 
 
-def _side(keys: Shapes, key: str, index: int) -> int:
-    shape = keys.get(key, [])
-    return shape[index] if index < len(shape) else 0
+def _table(head: bytes, file: Any, size: int) -> tuple[dict[str, Any], int]:
+    """(the header's table, where the numbers begin)."""
+    if len(head) < 8:
+        raise ValueError(f"the file is cut short: a header needs 8 bytes, file has {size}")
+    (length,) = struct.unpack("<Q", head)
+    if length > LARGEST_HEADER:
+        raise ValueError(f"not a safetensors file: its header claims {length:,} bytes")
+    if 8 + length > size:
+        raise ValueError(f"the file is cut short: header says {8 + length:,} bytes, file has {size:,}")
+    try:
+        table = json.loads(file.read(length))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("its header is no JSON: not a safetensors file") from error
+    if not isinstance(table, dict):
+        raise ValueError("its header has no shapes: not a safetensors file")  # noqa: TRY004
+    return table, 8 + length
 
 
-def _checkpoint(keys: Shapes) -> tuple[str, str]:
-    def begins(prefix: str) -> bool:
-        return any(key.startswith(prefix) for key in keys)
+def _problem(places: list[list[int]], shapes: Shapes, types: dict[str, str], start: int, size: int) -> str:
+    """What is wrong with the places of the tensors, "" when they fill the file of `size` bytes from `start` on.
 
-    channels = _side(keys, FIRST, 1)
-    if begins("conditioner.embedders.1."):
-        # SSD-1B and Vega are SDXL with blocks left out: another UNet, which SDXL's configuration does not fit.
-        whole = begins(f"{DEEP}9.") or not begins(f"{DEEP}0.")
-        family = "sdxl" if whole else "unknown"
-    elif begins("conditioner.embedders.0.model."):
-        family = "sdxl-refiner"
-    elif begins("cond_stage_model.model."):
-        family = "sd2"
-    else:
-        # Without a text encoder the cross-attention tells; a file with neither is taken for the oldest.
-        clip = begins("cond_stage_model.transformer.") or not _text_width(keys)
-        family = "sd15" if clip else _by_width(keys)
-    # Eight channels are InstructPix2Pix, nine inpainting; both need pipelines of their own.
-    return "checkpoint", family + {9: "-inpainting", 8: "-edit"}.get(channels, "")
-
-
-def _is_embedding(keys: Shapes) -> bool:
-    """`emb_params` alone, or one or a few vectors under their own placeholder."""
-    if "emb_params" in keys:
-        return True
-    shapes = list(keys.values())
-    return len(shapes) == 1 and len(shapes[0]) in {1, 2} and shapes[0][-1] in {768, 1024, 1280}
-
-
-def _lora_family(keys: Shapes, *, foreign: bool) -> str:
-    if foreign:
-        return "unknown"
-    if any(part in key for key in keys for part in ("lora_te2_", "text_encoder_2.")):
-        return "sdxl"
-    return _by_width(keys)
+    The format's rules: each tensor as long as its shape and type say, one behind the other, no gap, nothing after.
+    Written without a loop in Python: a LoRA has 800 tensors, and a person 5,000 LoRAs.
+    """
+    numbers = [*chain.from_iterable(shapes.values()), *chain.from_iterable(places)]
+    if not set(map(type, numbers)) <= {int} or min(numbers, default=0) < 0:
+        raise TypeError("a shape or a place is no number")
+    if max(map(len, shapes.values()), default=0) > MOST_SIDES or not set(map(len, places)) <= {2}:
+        raise TypeError("a shape or a place is too long")
+    begins, ends = [place[0] for place in places], [place[1] for place in places]
+    # A header whose file ends with it describes weights without holding them; reading it harms nobody.
+    if size == start and not any(ends):
+        return ""
+    widths = list(map(WIDTHS.get, types.values()))
+    # Types of half a byte and those to come have no width here; then only the order is looked at.
+    if None not in widths and list(map(mul, map(prod, shapes.values()), widths)) != list(map(sub, ends, begins)):
+        return "the file is damaged: a tensor is not as long as its shape says"
+    if sorted(begins) != [0, *sorted(ends)[:-1]][: len(begins)]:
+        return "the file is damaged: the places of its tensors overlap or leave a gap"
+    end = max(ends, default=0)
+    if start + end > size:
+        return f"the file is cut short: header says {start + end:,} bytes, file has {size:,}"
+    if start + end < size:
+        return f"the file is damaged: {size - start - end:,} bytes stand behind its last tensor"
+    return ""
 
 
-def _text_width(keys: Shapes) -> int:
-    """Columns of the first matrix that reads the text in a cross-attention, in any tool's spelling; 0 without one."""
-    for key, shape in keys.items():
-        if "attn2" not in key or ("to_k" not in key and "to_v" not in key) or len(shape) < 2:
-            continue
-        # Of a LoRA's two matrices the one going down has the text's width.
-        if any(part in key for part in ("lora_up", ".up.", "lora_B", "hada_w1", "lokr_w")):
-            continue
-        return shape[1]
-    return 0
+def _pickled(path: Path) -> Header:
+    held = pickles.read(path)
+    names = {name: bare(name) for name in held}
+    shapes = {names[name]: tensor.shape for name, tensor in held.items()}
+    return Header(shapes, {names[name]: tensor.dtype for name, tensor in held.items()}, {})
 
 
-def _by_width(keys: Shapes) -> str:
-    return WIDTHS.get(_text_width(keys), "unknown")
+def bare(name: str) -> str:
+    """A tensor's name without the tables a trainer wrapped around the weights."""
+    for wrapper in WRAPPERS:
+        name = name.removeprefix(wrapper)
+    return name

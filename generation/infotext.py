@@ -57,6 +57,7 @@ def write(spec: Mapping[str, Any], *, model_hash: str = "", version: str = "Atel
         "Model hash": model_hash,
         "Model": spec.get("model"),
         "Clip skip": spec["clip_skip"] if spec.get("clip_skip", 1) > 1 else None,
+        **_of_operation(spec),
         # The noise is drawn on the CPU; A1111 needs to know to make the same picture.
         "RNG": "CPU",
         "Version": version,
@@ -68,6 +69,25 @@ def write(spec: Mapping[str, Any], *, model_hash: str = "", version: str = "Atel
     # A1111 writes a value that equals its key once.
     lines.append(", ".join(key if key == value else f"{key}: {quote(value)}" for key, value in shown))
     return "\n".join(lines)
+
+
+def _of_operation(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What A1111 writes of image to image, of variations and of the second pass, under its names."""
+    options = spec.get("options") or {}
+    shown: dict[str, Any] = {}
+    if options.get("variation_strength"):
+        shown["Variation seed"] = options.get("variation_seed")
+        shown["Variation seed strength"] = _number(options["variation_strength"])
+    if "strength" in options:
+        shown["Denoising strength"] = _number(options["strength"])
+    if spec.get("operation") == "inpaint":
+        shown["Mask blur"] = options.get("mask_blur") or None
+    if options.get("hires_scale", 1) > 1:
+        shown["Denoising strength"] = _number(options.get("hires_strength"))
+        shown["Hires upscale"] = _number(options["hires_scale"])
+        shown["Hires steps"] = options.get("hires_steps") or None
+        shown["Hires upscaler"] = {"latent": "Latent", "lanczos": "Lanczos"}.get(options.get("hires_upscaler", ""))
+    return shown
 
 
 def _number(value: float | None) -> str | None:

@@ -105,3 +105,10 @@ def checked(values: Mapping[str, Any], table: Sequence[Parameter], what: str) ->
         else:
             found[parameter.name] = parameter.default
     return found
+
+
+def given(values: Mapping[str, Any], table: Sequence[Parameter], what: str) -> dict[str, Any]:
+    """As `checked`, with those alone that differ from their defaults: what is switched on."""
+    found = checked(values, table, what)
+    defaults = {parameter.name: parameter.default for parameter in table}
+    return {name: value for name, value in found.items() if value != defaults[name]}

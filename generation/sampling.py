@@ -52,14 +52,14 @@ def denoise(
     generators: Sequence[torch.Generator] = (),
     channels: torch.Tensor | None = None,
     blend: Blend | None = None,
-    steering: Steering | None = None,
+    steering: Sequence[Steering] = (),
     after: AfterStep = lambda step, total, latents: None,
 ) -> torch.Tensor:
     """Latents [batch, 4, h, w] that are clean, from those that stand at timesteps[0].
 
     `texts(step)` are the conditions of a step; at a guidance scale of 1 or below they hold the positive's rows alone.
     `channels` [batch, c, h, w] go to the UNet beside the latents (inpainting, instructions). `after` may raise, which
-    ends the loop.
+    ends the loop. What several of `steering` add under one name is summed.
     """
     guided = guidance_scale > 1
     named = inspect.signature(scheduler.step).parameters
@@ -80,7 +80,9 @@ def denoise(
         rows = scheduler.scale_model_input(rows, timestep)
         if channels is not None:
             rows = torch.cat([rows, torch.cat([channels] * 2) if guided else channels], dim=1)
-        more = steering(rows, timestep, told.embeds, told.added, step / total) if steering is not None else {}
+        more: dict[str, Any] = {}
+        for steer in steering:
+            joined(more, steer(rows, timestep, told.embeds, told.added, step / total))
         predicted = unet(
             rows,
             timestep,
@@ -103,6 +105,17 @@ def denoise(
             latents = (1 - blend.mask) * kept + blend.mask * latents
         after(step, total, latents)
     return latents
+
+
+def joined(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """Put `more` into `into`; residuals that both have, a tensor or a list of tensors, are added up."""
+    for name, value in more.items():
+        if name in into and isinstance(value, torch.Tensor):
+            into[name] = into[name] + value
+        elif name in into and isinstance(value, (list, tuple)):
+            into[name] = [one + other for one, other in zip(into[name], value, strict=True)]
+        else:
+            into[name] = value
 
 
 def rescaled(guided: torch.Tensor, positive: torch.Tensor, phi: float) -> torch.Tensor:

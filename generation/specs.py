@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from generation import samplers
+from generation.attachments import MODIFIERS, PARTS
 from generation.errors import BadSpec, nearest
 from generation.operations import OPERATIONS
-from generation.parameters import checked
+from generation.parameters import checked, given
 
 WEIGHTINGS = ("compel", "a1111")
 LARGEST_SEED = 2**63 - 1
@@ -35,7 +36,8 @@ class RenderSpec:
     last layer), batch 1..64. weighting is how `(word:1.2)` acts: "compel" interpolates from the empty prompt, "a1111"
     multiplies and restores the mean. `options` are the operation's own parameters, complete and checked. cfg_rescale
     is 0..1 (phi of Lin et al. 2023, arXiv:2305.08891). `idea` and `expansion` are what the prompt was made of, kept so
-    that a picture gives them back. Raises `BadSpec` or `UnknownSampler` with the remedy.
+    that a picture gives them back. `modifiers`, `controls`, `references` and `regions` are what `attachments` lists.
+    Raises `BadSpec` or `UnknownSampler` with the remedy.
     """
 
     prompt: str
@@ -56,6 +58,10 @@ class RenderSpec:
     vae: str = ""
     idea: str = ""
     expansion: str = ""
+    modifiers: dict[str, Any] = field(default_factory=dict, hash=False)
+    controls: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    references: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    regions: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative", "model", "operation", "weighting", "vae", "idea", "expansion"):
@@ -92,6 +98,12 @@ class RenderSpec:
             raise BadSpec(f'there is no operation "{self.operation}"', nearest(self.operation, OPERATIONS))
         own = checked(self.options, OPERATIONS[self.operation].parameters, self.operation)
         object.__setattr__(self, "options", own)
+        object.__setattr__(self, "modifiers", given(self.modifiers, MODIFIERS, "modifiers"))
+        for name, (table, what) in PARTS.items():
+            found = getattr(self, name)
+            if not isinstance(found, (list, tuple)):
+                raise BadSpec(f"{name} must be a list, not {found!r}", "Give a list of tables.")
+            object.__setattr__(self, name, tuple(checked(one, table, what) for one in found))
         if isinstance(self.cfg_rescale, bool) or not isinstance(self.cfg_rescale, (int, float)):
             raise BadSpec(f"cfg rescale must be a number, not {self.cfg_rescale!r}", "Give 0 to 1.")
         if not 0 <= self.cfg_rescale <= 1:

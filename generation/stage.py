@@ -52,7 +52,7 @@ class Stage:
     report: Report = lambda event: None
     check: Check = lambda: None
     preview: Path | None = None
-    steering: Steering | None = None
+    steering: list[Steering] = field(default_factory=list)
     _generators: list[torch.Generator] = field(default_factory=list)
 
     def __post_init__(self) -> None:

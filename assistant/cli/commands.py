@@ -63,49 +63,10 @@ def prompt_chunks(options: argparse.Namespace, paths: Paths, settings: Settings)
     }, 0
 
 
-def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    spec: dict[str, Any] = {}
-    if options.again:
-        spec = _spec_of(Path(options.again))
-    if options.prompt is not None:
-        spec["prompt"] = options.prompt
-    spec["prompt"] = given(spec.get("prompt"), "prompt")
-    spec.setdefault("model", settings["studio.model"])
-    for name, setting in (("sampler", "sampler"), ("steps", "steps"), ("cfg", "cfg")):
-        if settings[f"studio.{setting}"] and not options.again:
-            spec[name] = settings[f"studio.{setting}"]
-    names = (
-        "negative", "steps", "seed", "width", "height", "cfg", "sampler", "model", "clip_skip", "batch",
-    )  # fmt: skip
-    for name in names:
-        if getattr(options, name) is not None:
-            spec[name] = getattr(options, name)
-    job = {"spec": spec, "output": str(Path(options.output).absolute()) if options.output else ""}
-    return do("render", job, paths, settings), 0
-
-
-def _spec_of(picture: Path) -> dict[str, Any]:
-    from generation.metadata import read
-
-    info = read(picture)
-    spec = info.spec()
-    if spec is None:
-        raise BadArgument(f"{picture} carries no settings", "Choose a picture that was generated.")
-    return dict(spec)
-
-
 def image_info(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     from generation.metadata import read
 
     return read(Path(options.file).expanduser()).to_json(), 0
-
-
-def models_list(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
-    from generation.catalogue import Catalogue
-
-    roots = [paths.models, *(Path(p).expanduser() for p in settings["studio.models"])]
-    catalogue = Catalogue(roots)
-    return {"models": [entry.to_json() for entry in catalogue.entries()]}, 0
 
 
 def jobs(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:

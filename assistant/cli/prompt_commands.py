@@ -15,6 +15,8 @@ from assistant.paths import Paths
 from assistant.settings import Settings
 from generation.prompts.grammar import Warning
 
+MOST_VARIANTS = 12  # no more than can be read side by side
+
 
 def _said(warnings: list[Warning] | tuple[Warning, ...]) -> list[dict[str, Any]]:
     return [{"message": w.message, "start": w.start, "end": w.end} for w in warnings]
@@ -174,6 +176,18 @@ def shelf_export(options: argparse.Namespace, paths: Paths, settings: Settings) 
     return {"path": str(path), "prompts": len(found)}, 0
 
 
+def frequent(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    """The phrases of most prompts on the shelf and among the draft's versions."""
+    from assistant.phrases import frequent as counted
+    from assistant.prompt_shelf import Shelf
+    from assistant.versions import Versions
+
+    pairs = [(one.positive, one.negative) for one in Shelf(paths.prompts).find()]
+    pairs += [(one.prompt, one.negative) for one in Versions(paths.history).list()]
+    positives, negatives = counted(list(dict.fromkeys(pairs)), options.n)
+    return {"positives": [list(pair) for pair in positives], "negatives": [list(pair) for pair in negatives]}, 0
+
+
 def shelf_remove(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     from assistant.prompt_shelf import Shelf
 
@@ -188,14 +202,33 @@ def expand(options: argparse.Namespace, paths: Paths, settings: Settings) -> Res
         raise BadArgument(f"--strength {options.strength} is out of range", "Give 0 to 1.")
     if options.chunks < 1:
         raise BadArgument(f"--chunks {options.chunks} leaves no room", "Give a number from 1.")
+    if not 1 <= options.variants <= MOST_VARIANTS:
+        raise BadArgument(f"--variants {options.variants} is out of range", f"Give 1 to {MOST_VARIANTS}.")
     spec = {
         "idea": given(options.idea, "idea"),
         "strength": options.strength,
         "chunks": options.chunks,
         "seed": options.seed,
         "grounded": not options.no_notes,
+        "style": options.style,
+        "template": options.template,
+        "negative": options.negative or "",
+        "family": options.family or "",
+        "variants": options.variants,
     }
     return do("expand", spec, paths, settings), 0
+
+
+def translate(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    """Status 1 when the text could not be put into English and stays as it is."""
+    from assistant.drafting.translation import translate as translated
+    from assistant.jobs.workshop import Workshop
+
+    model, _ = Workshop(paths, settings).language_model_or_none()
+    text = given(options.text, "prompt")
+    found = translated(text, model, always=True)
+    shown = {"text": found.text, "from": text, "how": found.how, "unknown": list(found.unknown), "note": found.note}
+    return shown, int(found.how == "none")
 
 
 def eval_prompts(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
@@ -215,7 +248,7 @@ def eval_prompts(options: argparse.Namespace, paths: Paths, settings: Settings) 
         nonlocal done
         done += 1
         progress.report({"kind": "progress", "stage": "ideas", "done": done, "total": len(ideas)})
-        return expanded(idea, model, chunks=options.chunks, seed=seed).prompt
+        return expanded(idea, model, chunks=options.chunks, seed=seed, style=options.style).prompt
 
     try:
         return evaluate(one, ideas, _tokenizer(), budget=options.chunks), 0

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from assistant.pace import eta
+from knowledge.screen import shown
 
 
 def width() -> int:
@@ -31,17 +32,31 @@ def prompt_chunks(result: dict[str, Any]) -> str:
 
 
 def prompt_expand(result: dict[str, Any]) -> str:
-    lines = [result["prompt"], f"Negative prompt: {result['negative']}"]
-    for source in result["sources"]:
-        lines.append(f"“{source['used']}” from {source['path']}:{source['line_start']}")
-    return "\n".join(lines)
+    drafts = [result, *result["variants"]]
+    lines = []
+    for number, draft in enumerate(drafts, 1):
+        lines += ([f"{number}."] if len(drafts) > 1 else []) + [draft["prompt"]]
+        lines.append(f"Negative prompt: {draft['negative']}")
+        for source in draft["sources"]:
+            lines.append(f"“{source['used']}” from {source['path']}:{source['line_start']}")
+        for phrase, origin in draft["origins"].items():
+            if origin in {"styles", "your prompts"}:
+                lines.append(f"“{phrase}” from {origin}")
+    return shown("\n".join(lines))
 
 
 def render(result: dict[str, Any]) -> str:
     spec = result["spec"]
+    width, height = result["size"]
     return (
-        f"{result['path']}\n{spec['width']}x{spec['height']}, {spec['steps']} steps, {spec['sampler']}, "
+        "\n".join(result["paths"]) + f"\n{width}x{height}, {spec['steps']} steps, {spec['sampler']}, "
         f"CFG {spec['cfg']:g}, seed {result['seed']}, {result['seconds']:.1f} s"
+    )
+
+
+def grid(result: dict[str, Any]) -> str:
+    return (
+        "\n".join(result["paths"]) + f"\n{len(result['cells'])} cells, seed {result['seed']}, {result['seconds']:.1f} s"
     )
 
 
@@ -52,15 +67,6 @@ def image_info(result: dict[str, Any]) -> str:
     if result.get("negative"):
         lines.append(f"negative  {result['negative']}")
     lines += [f"{name}: {value}" for name, value in result.get("settings", {}).items()]
-    return "\n".join(lines)
-
-
-def models_list(result: dict[str, Any]) -> str:
-    lines = []
-    for entry in result["models"]:
-        size = f"{entry['size'] / 1e6:,.0f} MB"
-        problem = f"  ({entry['problem']})" if entry.get("problem") else ""
-        lines.append(f"{entry['name']:<32} {entry['kind']:<12} {entry['family']:<14} {size:>10}{problem}")
     return "\n".join(lines)
 
 

@@ -31,6 +31,10 @@ def shorten(result: dict[str, Any]) -> str:
     )
 
 
+def translate(result: dict[str, Any]) -> str:
+    return shown("\n".join([result["text"], *([result["note"]] if result["note"] else [])]))
+
+
 def text(result: dict[str, Any]) -> str:
     return shown(str(result["text"]))
 
@@ -54,6 +58,13 @@ def styles(result: dict[str, Any]) -> str:
         lines += [one["name"], wrap(one["prompt"], "    ")]
         lines += [wrap(f"negative: {one['negative']}", "    ")] if one["negative"] else []
     return shown("\n".join(lines)) or "No styles yet. `atelier styles import FILE` reads a styles.csv."
+
+
+def frequent(result: dict[str, Any]) -> str:
+    lines = []
+    for title, pairs in (("prompts", result["positives"]), ("negatives", result["negatives"])):
+        lines += [f"In {title}:", *(f"{count:>5}  {phrase}" for phrase, count in pairs)] if pairs else []
+    return shown("\n".join(lines)) or "No prompt yet: rendering one or keeping one (Ctrl+S in the Draft) counts it."
 
 
 def styles_imported(result: dict[str, Any]) -> str:

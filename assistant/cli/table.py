@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.cli.picture_table import arguments, grid_arguments
+from generation.operations import OPERATIONS
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -36,6 +39,15 @@ LIBRARY = "assistant.cli.library_commands:"
 SHOW_LIBRARY = "assistant.cli.show_library:"
 PROMPTS = "assistant.cli.prompt_commands:"
 SHOW_PROMPTS = "assistant.cli.show_prompts:"
+PICTURES = "assistant.cli.picture_commands:"
+MODELS = "assistant.cli.model_commands:"
+SHOW_MODELS = "assistant.cli.show_models:"
+
+
+def _picture(name: str, help: str, operation: str, run: str = "operate") -> Command:
+    own = tuple(Argument(names, options) for names, options in arguments(operation))
+    return Command(name, help, own, PICTURES + run, SHOW + "render")
+
 
 # What a search or question may be confined to; in the question itself: tag:lens since:2024-05 (knowledge.filters).
 FILTERS = (
@@ -351,6 +363,14 @@ COMMANDS: tuple[Command, ...] = (
         light=True,
     ),
     Command(
+        "prompts frequent",
+        "List the phrases you use most, in prompts and in negatives",
+        (_a("-n", type=int, default=20, help="how many of each (20)"),),
+        PROMPTS + "frequent",
+        SHOW_PROMPTS + "frequent",
+        light=True,
+    ),
+    Command(
         "prompts remove",
         "Keep a prompt no longer",
         (_a("number", type=int, metavar="N"),),
@@ -380,35 +400,30 @@ COMMANDS: tuple[Command, ...] = (
             _a("--chunks", type=int, default=1, help="budget in chunks of 75 tokens (1)"),
             _a("--seed", type=int, default=0),
             _a("--no-notes", action="store_true", help="do not look into the library"),
+            _a("--style", default="auto", help="tags, sentence, or auto by the idea's own form (auto)"),
+            _a("--template", metavar="NAME", default="auto", help="portrait, landscape, object, scene, ... (auto)"),
+            _a("--negative", metavar="TEXT", help="what you have; the proposal goes on from it"),
+            _a("--family", metavar="NAME", help="sd15, sdxl or flux: how long a negative it takes"),
+            _a("--variants", type=int, default=1, metavar="N", help="how many to choose from (1)"),
         ),
         PROMPTS + "expand",
         SHOW + "prompt_expand",
     ),
     Command(
-        "render",
-        "Render a prompt to a picture",
-        (
-            _a("prompt", metavar="PROMPT", nargs="?", help="the prompt; may come from --again"),
-            _a(
-                "-o",
-                "--output",
-                metavar="FILE",
-                help="PNG to write; none: a new name in the pictures folder",
-            ),
-            _a("--negative", metavar="TEXT"),
-            _a("--steps", type=int),
-            _a("--seed", type=int, help="-1 draws one (the default)"),
-            _a("--width", type=int),
-            _a("--height", type=int),
-            _a("--cfg", type=float, help="guidance scale"),
-            _a("--sampler", metavar="NAME", help="by its A1111 name"),
-            _a("--model", metavar="NAME", help="name in `atelier models list`, or a path"),
-            _a("--clip-skip", type=int),
-            _a("--batch", type=int, help="pictures in one go, with seeds that follow each other"),
-            _a("--again", metavar="PICTURE", help="start from the settings of a picture"),
-        ),
-        RUN + "render",
-        SHOW + "render",
+        "prompt translate",
+        "Put a prompt into English, its weights and networks as they are",
+        (_a("text", metavar="TEXT"),),
+        PROMPTS + "translate",
+        SHOW_PROMPTS + "translate",
+    ),
+    _picture("render", "Render a prompt to a picture", "txt2img", "render"),
+    *(_picture(name, operation.help, name) for name, operation in OPERATIONS.items() if name != "txt2img"),
+    Command(
+        "grid",
+        "Render a sheet over one to three axes (X/Y/Z), or a prompt matrix",
+        tuple(Argument(names, options) for names, options in grid_arguments()),
+        PICTURES + "grid",
+        SHOW + "grid",
     ),
     Command(
         "image-info",
@@ -421,9 +436,35 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "models list",
         "List checkpoints and other weights",
-        (),
-        RUN + "models_list",
-        SHOW + "models_list",
+        (
+            _a("words", nargs="*", metavar="WORD", help="only those with these words in path or trigger words"),
+            _a("--kind", metavar="KIND", help="checkpoint, lora, vae, controlnet, embedding, upscaler, ..."),
+            _a("--family", metavar="FAMILY", help="sd15, sd2, sdxl, sdxl-inpainting, ..."),
+        ),
+        MODELS + "models_list",
+        SHOW_MODELS + "models_list",
+        light=True,
+    ),
+    Command(
+        "models info",
+        "Show all that is known of a model: family, trigger words, hashes, picture",
+        (
+            _a("name", metavar="NAME", help="name in `atelier models list`, a path or a hash"),
+            _a("--hash", action="store_true", help="count its hashes (reads the whole file, once)"),
+        ),
+        MODELS + "models_info",
+        SHOW_MODELS + "models_info",
+        light=True,
+    ),
+    Command(
+        "models import",
+        "Use the models of A1111, ComfyUI, InvokeAI where they lie; without a folder: say where some are",
+        (
+            _a("folder", nargs="?", metavar="FOLDER", help="the tool's folder, or any folder of models"),
+            _a("--all", action="store_true", help="add every tool's folder that is found"),
+        ),
+        MODELS + "models_import",
+        SHOW_MODELS + "models_import",
         light=True,
     ),
     Command(
@@ -480,6 +521,7 @@ COMMANDS: tuple[Command, ...] = (
             _a("file", metavar="FILE", help="GenEval JSONL, PartiPrompts TSV, or one idea a line"),
             _a("--limit", type=int, metavar="N", help="only the first N ideas"),
             _a("--chunks", type=int, default=1, help="budget in chunks of 75 tokens (1)"),
+            _a("--style", default="tags", help="tags, sentence or auto (tags)"),
         ),
         PROMPTS + "eval_prompts",
         SHOW_PROMPTS + "evaluation",

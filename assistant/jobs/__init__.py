@@ -23,6 +23,7 @@ _OTHERS = "assistant.jobs.handlers:"
 
 HANDLERS: dict[str, Kind] = {
     "render": Kind(_OTHERS + "render", "studio", True, "Render a picture"),
+    "grid": Kind(_OTHERS + "grid", "studio", True, "Render a grid"),
     "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
     "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
     "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),

@@ -62,6 +62,7 @@ class LlamaCpp:
                 str(path),
                 n_ctx=context,
                 n_threads=threads or os.cpu_count() or 1,
+                n_threads_batch=threads or os.cpu_count() or 1,
                 # Every layer goes to the GPU where the build has one; a CPU build ignores it.
                 n_gpu_layers=-1,
                 verbose=False,

@@ -12,8 +12,10 @@ from assistant.tui.keys import KEYS
 
 TITLES = {
     "everywhere": "Everywhere", "library": "Library", "source": "Sources of an answer",
-    "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft", "kept": "Kept prompts",
-    "studio": "Studio", "jobs": "Jobs",
+    "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft", "slider": "Sliders",
+    "versions": "Versions of the draft (F10)", "kept": "Kept prompts", "studio": "Studio",
+    "picture": "A picture, beside the text or in the gallery", "result": "The picture beside the text",
+    "gallery": "Gallery", "jobs": "Jobs",
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ class JobsRoom(Vertical):
     def action_again(self) -> None:
         job = self._chosen()
         if job is not None:
-            spec = {**job.spec, "output": ""} if job.kind == "render" else job.spec
+            spec = {**job.spec, "output": ""} if job.kind in {"render", "grid"} else job.spec
             self.app.submit(job.kind, spec, lambda number, event: None)  # type: ignore[attr-defined]
             self.refresh_jobs()
 
@@ -130,7 +130,7 @@ class JobsRoom(Vertical):
 
 def _about(job: Job, *, long: bool = False) -> str:
     """What a job is about, in one line, or with its outcome in a few."""
-    if job.kind == "render":
+    if job.kind in {"render", "grid"}:
         about = str(job.spec.get("spec", {}).get("prompt", ""))
     else:
         about = ", ".join(str(p) for p in job.spec.get("paths", []))

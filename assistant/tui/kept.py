@@ -34,7 +34,7 @@ class KeptPrompts(ModalScreen[tuple[str, str]]):
             yield Label("Prompts you kept", classes="passage-title")
             yield Input(placeholder="Words, or #tag", id="kept-query", compact=True)
             yield OptionList(id="kept-list")
-            yield Label("Enter take it   F star   X take off the shelf   Esc close", classes="passage-keys")
+            yield Label("Enter take it   F star   X take off   U most used   Esc close", classes="passage-keys")
 
     def on_mount(self) -> None:
         self._find("")
@@ -101,6 +101,22 @@ class KeptPrompts(ModalScreen[tuple[str, str]]):
         if yes:
             self._shelf.delete(number)
             self._find(self.query_one("#kept-query", Input).value)
+
+    @work(thread=True, exclusive=True, group="used", exit_on_error=False)
+    def action_used(self) -> None:
+        """The phrases of most prompts kept, to read."""
+        from assistant.tui.shelf import Reading
+
+        try:
+            counted = self._shelf.frequent()
+        except AssistantError as error:
+            self.app.call_from_thread(self.notify, f"{error.message}. {error.hint}", severity="error", markup=False)
+            return
+        text = Text()
+        for title, pairs in zip(("In prompts", "In negatives"), counted, strict=True):
+            text.append(f"{title}\n", "bold")
+            text.append("".join(f"{count:>4}  {shown(phrase)}\n" for phrase, count in pairs) or "    none yet\n", "")
+        self.app.call_from_thread(self.app.push_screen, Reading("What you use most", text))
 
     def action_close(self) -> None:
         self.dismiss(None)

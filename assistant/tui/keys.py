@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from textual.binding import Binding
 
+# What some terminals send for a key that another name stands for already.
+ALSO = frozenset({"f17"})  # Shift+F5
+
 
 @dataclass(frozen=True)
 class Key:
@@ -31,6 +34,8 @@ class Key:
         }  # fmt: skip
         out = []
         for key in self.keys.split(","):
+            if key in ALSO:
+                continue
             parts = []
             for part in key.split("+"):
                 title = part.capitalize() if part in {"ctrl", "shift", "alt"} else part.upper()
@@ -95,7 +100,17 @@ KEYS: tuple[Key, ...] = (
     Key("files", "j", "cursor_down", "Down", "Next file", False),
     Key("files", "k", "cursor_up", "Up", "Former file", False),
     Key("draft", "f5,ctrl+r", "render", "Render", "Render the prompt", priority=True),
-    Key("draft", "ctrl+g", "expand", "Expand", "Propose an expansion of the prompt", priority=True),
+    Key("draft", "shift+f5,f17", "render_four", "Four", "Render it with four seeds", False, True),
+    Key("draft", "ctrl+b", "picture", "Picture", "Go to the picture beside the text, and back", False, True),
+    Key("draft", "f10", "versions", "Versions", "Former versions of the draft, beside the text of now", False, True),
+    Key(
+        "draft",
+        "ctrl+g",
+        "expand",
+        "Expand",
+        "Propose an expansion of the prompt; again: the next variant",
+        priority=True,
+    ),
     Key("draft", "ctrl+t", "apply", "Take it", "Take the proposed expansion", False, True),
     Key(
         "draft",
@@ -121,20 +136,27 @@ KEYS: tuple[Key, ...] = (
     Key("kept", "escape,q", "close", "Close", "Back to the room", False),
     Key("kept", "f", "star", "Star", "Star it, or not", False),
     Key("kept", "x,delete", "remove", "Remove", "Take it off the shelf", False),
+    Key("kept", "u", "used", "Most used", "The phrases you use most, in prompts and negatives", False),
     Key("kept", "j", "cursor_down", "Down", "Next prompt", False),
     Key("kept", "k", "cursor_up", "Up", "Former prompt", False),
     Key("studio", "f5,ctrl+r", "render", "Render", "Render the prompt of the draft", priority=True),
-    Key(
-        "studio",
-        "enter",
-        "reuse",
-        "Reuse",
-        "Take the settings of the picture chosen in the gallery",
-        False,
-    ),
-    Key("studio", "o", "open_picture", "Open", "Open the picture in the system's viewer", False),
-    Key("studio", "j,down", "cursor_down", "Down", "Next picture", False),
-    Key("studio", "k,up", "cursor_up", "Up", "Former picture", False),
+    Key("studio", "shift+f5,f17", "render_four", "Four", "Render it with four seeds", False, True),
+    Key("gallery", "enter", "reuse", "Reuse", "Take the settings of the picture chosen in the gallery", False),
+    Key("gallery", "j,down", "cursor_down", "Down", "Next picture", False),
+    Key("gallery", "k,up", "cursor_up", "Up", "Former picture", False),
+    Key("picture", "m", "more_like_this", "More like it", "Four variations of the picture", False),
+    Key("picture", "l", "lock_seed", "Lock seed", "Render with its seed from now on, or no longer", False),
+    Key("picture", "i", "send('img2img')", "img2img", "Make the picture over", False),
+    Key("picture", "p", "send('inpaint')", "Inpaint", "Change a part of the picture", False),
+    Key("picture", "c", "compare", "Compare", "Mark it; on a second picture: compare both", False),
+    Key("picture", "r", "restore", "Texts", "Bring back its idea, its expansion or its prompt", False),
+    Key("picture", "o", "open_picture", "Open", "Open the picture in the system's viewer", False),
+    Key("result", "n", "next_picture", "Next", "Of several made together: the next, then all again", False),
+    Key("slider", "right,l", "move(1)", "More", "Move a slider up", False),
+    Key("slider", "left,h", "move(-1)", "Less", "Move a slider down", False),
+    Key("versions", "escape,q", "close", "Close", "Back to the room", False),
+    Key("versions", "j", "cursor_down", "Down", "Next version", False),
+    Key("versions", "k", "cursor_up", "Up", "Former version", False),
     Key("jobs", "delete,x", "stop", "Cancel", "Cancel the chosen job"),
     Key("jobs", "r", "again", "Run again", "Run the chosen job once more"),
     Key("jobs", "j,down", "cursor_down", "Down", "Next job", False),

@@ -5,7 +5,11 @@ Leaves parsing to `generation.prompts`; holds no text of its own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.style import Style
+from textual import events
+from textual.message import Message
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
@@ -27,6 +31,9 @@ STYLES = {
 }
 
 
+COMPLETING = {"down": "down", "up": "up", "tab": "take", "escape": "away"}
+
+
 class PromptArea(TextArea):
     """A prompt: weights, networks, editing and mistakes are coloured while it is typed."""
 
@@ -36,6 +43,28 @@ class PromptArea(TextArea):
         super().__init__(id=id, soft_wrap=True, show_line_numbers=False, placeholder=placeholder)
         self.register_theme(TextAreaTheme("prompt", syntax_styles=STYLES))
         self.theme = "prompt"
+
+    class Completing(Message):
+        """A key of the open list of completions: up, down, take, away."""
+
+        def __init__(self, area: PromptArea, what: str) -> None:
+            super().__init__()
+            self.area, self.what = area, what
+
+    async def _on_key(self, event: events.Key) -> None:
+        """While completions are open, they take the keys that move and choose."""
+        room: Any = next((one for one in self.ancestors if getattr(one, "completing", False)), None)
+        if room is not None and event.key in COMPLETING:
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Completing(self, COMPLETING[event.key]))
+            return
+        await super()._on_key(event)
+
+    @property
+    def place_of_cursor(self) -> int:
+        """The cursor as an offset into `text`."""
+        return self._offset(self.cursor_location)
 
     def spans(self) -> list[Span]:
         """The grammar's spans of the whole text; parsed once a change."""

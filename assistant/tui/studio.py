@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,20 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widgets import Input, Label, OptionList, ProgressBar, Select, Static
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, Label, OptionList, ProgressBar, Select, Static
 from textual.widgets.option_list import Option
 
 from assistant.tui.keys import bindings
 from assistant.tui.picture import Picture
+from assistant.tui.picture_actions import PictureActions
 from generation import samplers
 from generation.catalogue import Catalogue, ModelEntry
 from generation.errors import GenerationError
 from generation.metadata import read
-from generation.specs import RenderSpec
+from generation.operations import OPERATIONS
+from generation.parameters import Parameter
+from generation.specs import WEIGHTINGS, RenderSpec
 
 # Field -> (label, type); an empty field leaves the choice to the model.
 FIELDS: dict[str, tuple[str, type]] = {
@@ -32,10 +37,14 @@ FIELDS: dict[str, tuple[str, type]] = {
 SHOWN = 60  # pictures in the gallery
 
 
-class Gallery(OptionList):
+class Gallery(PictureActions, OptionList):
     """Pictures that were made, the newest first."""
 
-    BINDINGS = bindings("studio")[3:] + bindings("studio")[1:3]  # type: ignore[assignment]
+    BINDINGS = bindings("gallery") + bindings("picture")  # type: ignore[assignment]
+
+    def chosen_picture(self) -> Path | None:
+        paths: list[Path] = self.app.room("studio").pictures
+        return paths[self.highlighted] if self.highlighted is not None and self.highlighted < len(paths) else None
 
     def action_reuse(self) -> None:
         self.action_select()
@@ -44,13 +53,15 @@ class Gallery(OptionList):
 class StudioRoom(Vertical):
     """Renders the draft in the studio lane."""
 
-    BINDINGS = bindings("studio")[:1] + bindings("studio")[2:3]  # type: ignore[assignment]
+    BINDINGS = bindings("studio")  # type: ignore[assignment]
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._rendering: list[int] = []
-        self._gallery: list[Path] = []
+        self.pictures: list[Path] = []
         self._models: list[ModelEntry] = []
+        self._watchers: dict[int, Any] = {}
+        self._operation = "txt2img"
 
     def compose(self) -> ComposeResult:
         settings = self.app.settings  # type: ignore[attr-defined]
@@ -81,6 +92,26 @@ class StudioRoom(Vertical):
                                 placeholder="random" if name == "seed" else "auto",
                                 compact=True,
                             )
+                yield Label("Weights by", classes="field")
+                yield Select(
+                    [(name, name) for name in WEIGHTINGS],
+                    value="compel",
+                    allow_blank=False,
+                    compact=True,
+                    id="weighting",
+                )
+                yield Label("Operation", classes="field")
+                yield Select(
+                    [(name, name) for name in OPERATIONS],
+                    value="txt2img",
+                    allow_blank=False,
+                    compact=True,
+                    id="operation",
+                )
+                yield Vertical(id="own")
+                yield Label("Grid: X, Y, Z", classes="field")
+                for name, example in (("x", "cfg=3,5,7"), ("y", "steps=10-30 (+10)"), ("z", "")):
+                    yield Input(id=f"grid-{name}", placeholder=example, compact=True, classes="grid-axis")
                 yield Static("", id="form-problem", markup=False)
             with Vertical(id="stage"):
                 yield Picture(id="picture")
@@ -88,8 +119,9 @@ class StudioRoom(Vertical):
                 yield ProgressBar(id="render-progress", show_eta=True)
             yield Gallery(id="gallery")
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         self.query_one("#render-progress").display = False
+        await self._show_options("txt2img", {})
         self._look_around()
 
     def enter(self) -> None:
@@ -121,7 +153,7 @@ class StudioRoom(Vertical):
             names.insert(0, str(current))
         select.set_options([(name, name) for name in names])
         select.value = current
-        self._gallery = pictures
+        self.pictures = pictures
         gallery = self.query_one("#gallery", Gallery)
         gallery.clear_options()
         gallery.add_options([Option(_caption(path)) for path in pictures])
@@ -130,6 +162,61 @@ class StudioRoom(Vertical):
 
     # Settings
 
+    @property
+    def model(self) -> str:
+        return str(self.query_one("#model", Select).value)
+
+    async def _show_options(self, operation: str, values: dict[str, Any]) -> None:
+        """The fields of an operation's own parameters, filled with `values`."""
+        self._operation = operation
+        own = self.query_one("#own", Vertical)
+        await own.remove_children()
+        await own.mount(*[_field(p, values.get(p.name, p.default)) for p in OPERATIONS[operation].parameters])
+
+    async def on_select_changed(self, event: Select.Changed) -> None:
+        if event.select.id == "operation" and event.value != self._operation:
+            kept = {}
+            # A picture chosen for one operation serves the next.
+            if (image := self.query("#own-image")) and any(
+                p.name == "image" for p in OPERATIONS[str(event.value)].parameters
+            ):
+                kept["image"] = image.first(Input).value
+            await self._show_options(str(event.value), kept)
+
+    async def begin(self, operation: str, picture: Path) -> None:
+        """Get ready to work on a picture."""
+        await self._show_options(operation, {"image": str(picture)})
+        self.query_one("#operation", Select).value = operation
+        missing = next(
+            (p.name for p in OPERATIONS[operation].parameters if p.required and p.name != "image"), "strength"
+        )
+        if fields := self.query(f"#own-{missing}"):
+            fields.first().focus()
+        self._state(f"{operation} of {picture.name}; F5 renders it")
+
+    def lock_seed(self, seed: Any) -> bool:
+        """Put a seed into the form; the same one again frees it. Whether it is locked now."""
+        field = self.query_one("#seed", Input)
+        locked = field.value != str(seed)
+        field.value = str(seed) if locked else ""
+        return locked
+
+    def _options(self) -> dict[str, Any]:
+        """The operation's parameters as the form has them. Raises `GenerationError`."""
+        found: dict[str, Any] = {}
+        for parameter in OPERATIONS[self._operation].parameters:
+            field = self.query_one(f"#own-{parameter.name}")
+            if isinstance(field, Checkbox):
+                found[parameter.name] = field.value
+            elif isinstance(field, Select):
+                found[parameter.name] = str(field.value)
+            elif isinstance(field, Input) and field.value.strip():
+                text = field.value.strip()
+                found[parameter.name] = parameter.parsed(
+                    str(Path(text).expanduser().absolute()) if parameter.kind == "file" else text
+                )
+        return found
+
     async def spec(self) -> dict[str, Any]:
         """The form and the draft as a spec. Raises `GenerationError` for what cannot be."""
         draft = await self.app.ensure("draft")  # type: ignore[attr-defined]
@@ -137,7 +224,11 @@ class StudioRoom(Vertical):
         spec: dict[str, Any] = {
             "prompt": draft.prompt.strip(),
             "negative": draft.negative.strip(),
-            "model": str(self.query_one("#model", Select).value),
+            **draft.origin(),
+            "model": self.model,
+            "operation": self._operation,
+            "options": self._options(),
+            "weighting": str(self.query_one("#weighting", Select).value),
         }
         for name in ("steps", "cfg", "sampler"):
             if settings[f"studio.{name}"]:
@@ -154,53 +245,81 @@ class StudioRoom(Vertical):
                     raise GenerationError(f"{label} cannot be {text}", "Give a number.") from error
         return RenderSpec.from_json(spec).to_json()
 
-    async def fill(self, spec: dict[str, Any]) -> None:
-        """Take the settings of a picture."""
-        draft = await self.app.ensure("draft")  # type: ignore[attr-defined]
-        draft.fill(spec.get("prompt", ""), spec.get("negative", ""))
+    async def fill(self, spec: dict[str, Any], *, texts: bool = True) -> None:
+        """Take the settings of a picture, with `texts` its prompts too."""
+        if texts:
+            draft = await self.app.ensure("draft")  # type: ignore[attr-defined]
+            draft.restore(str(spec.get("prompt", "")), str(spec.get("negative", "")), spec)
         for name in FIELDS:
             value = spec.get(name)
             self.query_one(f"#{name}", Input).value = (
                 "" if value is None else f"{value:g}" if name == "cfg" else str(value)
             )
-        sampler = spec.get("sampler")
-        if sampler in samplers.names():
-            self.query_one("#sampler", Select).value = sampler
-        model = spec.get("model")
-        if model in [entry.name for entry in self._models]:
-            self.query_one("#model", Select).value = model
+        operation = spec.get("operation") if spec.get("operation") in OPERATIONS else "txt2img"
+        await self._show_options(str(operation), spec.get("options") or {})
+        for name, known in (
+            ("operation", list(OPERATIONS)), ("sampler", samplers.names()), ("weighting", list(WEIGHTINGS)),
+            ("model", [entry.name for entry in self._models]),
+        ):  # fmt: skip
+            if spec.get(name) in known:
+                self.query_one(f"#{name}", Select).value = spec[name]
 
     # Rendering
 
     async def action_render(self) -> None:
+        await self.render_draft()
+
+    async def action_render_four(self) -> None:
+        await self.render_draft(batch=4)
+
+    async def render_draft(self, *, batch: int | None = None, watcher: Any = None) -> bool:
+        """Ask for the render of the draft with the form; `watcher(number, event)` is told as well."""
         problem = self.query_one("#form-problem", Static)
         try:
             spec = await self.spec()
         except GenerationError as error:
             problem.update(f"{error.message}. {error.hint}")
-            self.notify(error.message, severity="error", markup=False)
-            return
+            self.notify(f"{error.message}. {error.hint}", severity="error", markup=False)
+            return False
         problem.update("")
-        if not spec["prompt"]:
+        if not spec["prompt"] and spec["operation"] != "variation":
             self.notify("The prompt is empty; F3 leads to it.", markup=False)
-            return
-        job = {"spec": spec, "output": "", "preview": "studio"}
-        number = self.app.submit("render", job, self._on_render)  # type: ignore[attr-defined]
-        if number is not None:
-            self._rendering.append(number)
-            waiting = len(self._rendering) - 1
-            self._state(f"{waiting} before it in the queue" if waiting else "getting ready ...")
+            return False
+        if batch:
+            spec["batch"] = batch
+        return self.submit(spec, watcher, axes=[] if batch else self._axes())
+
+    def _axes(self) -> list[str]:
+        return [text for name in "xyz" if (text := self.query_one(f"#grid-{name}", Input).value.strip())]
+
+    def submit(self, spec: dict[str, Any], watcher: Any = None, *, axes: Sequence[str] = ()) -> bool:
+        """Put a spec into the queue of renders, or with axes a grid of it."""
+        job = {"spec": spec, "output": "", "preview": "studio"} | ({"axes": list(axes)} if axes else {})
+        kind = "grid" if axes else "render"
+        number = self.app.submit(kind, job, self._on_render)  # type: ignore[attr-defined]
+        if number is None:
+            return False
+        self._rendering.append(number)
+        if watcher is not None:
+            self._watchers[number] = watcher
+        waiting = len(self._rendering) - 1
+        self._state(f"{waiting} before it in the queue" if waiting else "getting ready ...")
+        return True
 
     def _on_render(self, number: int, event: dict[str, Any]) -> None:
+        watcher = self._watchers.get(number)
+        if watcher is not None:
+            watcher(number, event)
         bar = self.query_one("#render-progress", ProgressBar)
         match event["kind"]:
             case "started":
                 bar.update(total=None, progress=0)
                 bar.display = True
             case "progress":
-                if event["stage"] == "denoising":
+                if event.get("total"):
                     bar.update(total=event["total"], progress=event["done"])
-                    self._state(f"step {event['done']} of {event['total']}   Esc cancels")
+                    what = "" if event["stage"] == "denoising" else f" of the {event['stage']}"
+                    self._state(f"step {event['done']} of {event['total']}{what}   Esc cancels")
                 else:
                     self._state(f"{event['stage']} {event.get('message', '')}")
             case "preview":
@@ -210,12 +329,14 @@ class StudioRoom(Vertical):
             case "done":
                 self._end(number)
                 result = event["result"]
-                self.query_one("#picture", Picture).show(result["path"])
+                self.query_one("#picture", Picture).show(*(result.get("paths") or [result["path"]]))
                 spec = result["spec"]
-                self._state(
-                    f"{result['seconds']:.1f} s, seed {result['seed']}, {spec['sampler']}, "
-                    f"{spec['steps']} steps, CFG {spec['cfg']:g}\n{result['path']}"
+                how = (
+                    f"{len(result['cells'])} cells"
+                    if "cells" in result
+                    else (f"{spec['sampler']}, {spec['steps']} steps, CFG {spec['cfg']:g}")
                 )
+                self._state(f"{result['seconds']:.1f} s, seed {result['seed']}, {how}\n{result['path']}")
                 self._look_around()
             case "failed":
                 self._end(number)
@@ -225,6 +346,7 @@ class StudioRoom(Vertical):
                 self._state("cancelled; nothing was written")
 
     def _end(self, number: int) -> None:
+        self._watchers.pop(number, None)
         self._rendering = [n for n in self._rendering if n != number]
         if not self._rendering:
             self.query_one("#render-progress").display = False
@@ -236,10 +358,10 @@ class StudioRoom(Vertical):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if not self._rendering and event.option_list.has_focus:
-            self.query_one("#picture", Picture).show(self._gallery[event.option_index])
+            self.query_one("#picture", Picture).show(self.pictures[event.option_index])
 
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        path = self._gallery[event.option_index]
+        path = self.pictures[event.option_index]
         self.query_one("#picture", Picture).show(path)
         try:
             spec = read(path).spec()
@@ -252,12 +374,26 @@ class StudioRoom(Vertical):
         else:
             self._state(f"{path.name} carries no settings")
 
-    def action_open_picture(self) -> None:
-        from assistant.tui.opening import view
 
-        gallery = self.query_one("#gallery", Gallery)
-        if gallery.highlighted is not None:
-            view(self.app, str(self._gallery[gallery.highlighted]))
+def _field(parameter: Parameter, value: Any) -> Widget:
+    """A line of the form for one parameter; its id is `own-<name>`."""
+    name = f"own-{parameter.name}"
+    field: Widget
+    if parameter.kind == "flag":
+        field = Checkbox(parameter.label, bool(value), id=name, compact=True)
+        field.tooltip = parameter.help
+        return field
+    if parameter.kind == "choice":
+        field = Select([(c, c) for c in parameter.choices], value=value, allow_blank=False, compact=True, id=name)
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        kinds = {"integer": "integer", "number": "number"}
+        field = Input(text, id=name, type=kinds.get(parameter.kind, "text"), compact=True)  # type: ignore[arg-type]
+    field.tooltip = parameter.help
+    label = Label(parameter.label, classes="field")
+    if parameter.kind in {"integer", "number"}:
+        return Horizontal(label, field, classes="number")
+    return Vertical(label, field, classes="own-long")
 
 
 def _caption(path: Path) -> Text:

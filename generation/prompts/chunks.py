@@ -16,13 +16,17 @@ COMMA = 267
 
 @dataclass(frozen=True)
 class PromptChunk:
-    """`tokens` of at most 75; `text` without syntax; `fragments` [(text, weight)]; `ids` and `weights` a token each."""
+    """`tokens` of at most 75; `text` without syntax; `fragments` [(text, weight)]; `ids` and `weights` a token each.
+
+    `moved` is the text that would have fitted into the chunk before and was taken over at a comma, "" for none.
+    """
 
     tokens: int
     text: str
     fragments: tuple[tuple[str, float], ...]
     ids: tuple[int, ...]
     weights: tuple[float, ...]
+    moved: str = ""
 
 
 def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
@@ -31,14 +35,14 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
     A full chunk whose last comma lies at most 20 tokens back gives what follows it to the next chunk, unless the next
     token is itself a comma. BREAK ends a chunk; a trailing one makes no empty chunk, a leading or doubled one does.
     """
-    chunks: list[list[_Token]] = []
+    chunks: list[tuple[list[_Token], int]] = []
     current: list[_Token] = []
-    comma = -1
+    comma, over = -1, 0
 
     def close() -> None:
-        nonlocal current, comma
-        chunks.append(current)
-        current, comma = [], -1
+        nonlocal current, comma, over
+        chunks.append((current, over))
+        current, comma, over = [], -1, 0
 
     for number, (piece, weight) in enumerate(parse(text).flat()):
         if (piece, weight) == BREAK:
@@ -52,7 +56,7 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
                 moved = current[comma + 1 :]
                 current = current[: comma + 1]
                 close()
-                current = moved
+                current, over = moved, len(moved)
             # The first token of an embedding says how many vectors must stand in one chunk.
             if len(current) + getattr(token, "length", 1) > SIZE:
                 close()
@@ -60,7 +64,7 @@ def chunk(text: str, tokenizer: ClipTokenizer) -> list[PromptChunk]:
             current.append(_Token(token, weight, number, normal, start, end))
     if current or not chunks:
         close()
-    return [_made(part) for part in chunks]
+    return [_made(part, over) for part, over in chunks]
 
 
 class _Token(NamedTuple):
@@ -74,8 +78,23 @@ class _Token(NamedTuple):
     end: int
 
 
-def _made(part: list[_Token]) -> PromptChunk:
-    """The chunk of these tokens; fragments are the person's own text, from the first token's place to the last's."""
+def _made(part: list[_Token], over: int) -> PromptChunk:
+    """The chunk of these tokens, the first `over` of which were moved here.
+
+    Fragments are the person's own text, from the first token's place to the last's.
+    """
+    fragments = _fragments(part)
+    return PromptChunk(
+        len(part),
+        " ".join(text for text, _ in fragments),
+        tuple(fragments),
+        tuple(token.id for token in part),
+        tuple(token.weight for token in part),
+        " ".join(text for text, _ in _fragments(part[:over])),
+    )
+
+
+def _fragments(part: list[_Token]) -> list[tuple[str, float]]:
     fragments: list[tuple[str, float]] = []
     first = 0
     for n, token in enumerate(part):
@@ -83,10 +102,4 @@ def _made(part: list[_Token]) -> PromptChunk:
         if last:
             fragments.append((token.piece[part[first].start : token.end], token.weight))
             first = n + 1
-    return PromptChunk(
-        len(part),
-        " ".join(text for text, _ in fragments),
-        tuple(fragments),
-        tuple(token.id for token in part),
-        tuple(token.weight for token in part),
-    )
+    return fragments

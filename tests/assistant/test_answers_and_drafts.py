@@ -9,7 +9,8 @@ import pytest
 
 from assistant.answering import REFUSAL, answer
 from assistant.claims import Source, supported
-from assistant.drafting import expand, vocabulary
+from assistant.drafting import expand
+from assistant.drafting.vocabulary import phrases_of
 from assistant.llm import Message
 from assistant.memory import remember_render
 from assistant.paths import Paths
@@ -129,13 +130,18 @@ def test_strength_nothing_adds_nothing() -> None:
 
 def test_a_slot_the_idea_has_decided_is_left_alone() -> None:
     draft = expand("watercolor of a fox at golden hour", None, strength=1)
-    words = vocabulary()
-    assert not set(draft.added) & set(words["medium"]["phrases"])
-    assert not set(draft.added) & set(words["lighting"]["phrases"])
+    assert draft.added
+    assert not set(draft.added) & set(phrases_of("medium"))
+    assert not set(draft.added) & set(phrases_of("lighting"))
 
 
 def test_a_model_can_only_choose_among_the_phrases() -> None:
-    draft = expand("a fox", Said("oil painting, the viewer dies, oil painting"), strength=1)
+    draft = expand(
+        "a fox",
+        Said("oil painting, the viewer dies, oil painting"),
+        strength=1,
+        rank=lambda idea, phrases: [float(phrase == "oil painting") for phrase in phrases],
+    )
     assert draft.added == ("oil painting",)
 
 
@@ -152,7 +158,8 @@ def test_notes_lend_phrases_that_are_cited_only_when_they_are_about_the_idea() -
     notes = [passage("Prompt that worked: **amber eyes**, **mustard apron**, alien", "/alien.md", "Blue alien")]
     draft = expand("a blue alien", None, passages=notes, strength=1)
     assert "amber eyes" in draft.added
-    assert [(s.path, s.used) for s in draft.sources] == [("/alien.md", "amber eyes")]
+    assert [(s.path, s.used) for s in draft.sources] == [("/alien.md", "amber eyes"), ("/alien.md", "mustard apron")]
+    assert [s.used for s in expand("a blue alien", None, passages=notes, strength=0.4).sources] == ["amber eyes"]
     assert expand("a red apple on blue", None, passages=notes, strength=1).sources == ()
 
 

@@ -70,7 +70,7 @@ def test_an_expander_that_keeps_to_the_idea() -> None:
     assert found.pop("ms") is not None
     assert found == {
         "ideas": 2, "kept_words": 1.0, "repeated_phrases": 0, "budget_kept": 1.0, "distinct_2": 0.7692,
-        "objects_kept": 1.0, "counts_kept": 1.0, "colours_kept": 1.0,
+        "objects_kept": 1.0, "counts_kept": 1.0, "colours_kept": 1.0, "disturbed": 0,
     }  # fmt: skip
 
 
@@ -93,7 +93,22 @@ def test_the_seed_is_the_number_of_the_idea_and_nothing_is_no_share() -> None:
     evaluate(expander, ["a", Idea("b")], ClipTokenizer.load())
     assert asked == [("a", 0), ("b", 1)]
     empty = evaluate(expander, [], ClipTokenizer.load())
-    assert empty == {**dict.fromkeys(empty), "ideas": 0, "repeated_phrases": 0}
+    assert empty == {**dict.fromkeys(empty), "ideas": 0, "repeated_phrases": 0, "disturbed": 0}
+
+
+def test_what_is_added_disturbs_a_thing_by_naming_counting_or_colouring_it_again() -> None:
+    glass, buses = Thing("wine glass", 1, "purple"), Thing("bus", 3)
+
+    def disturbed(added: str, *things: Thing) -> float | int | None:
+        return scored("{idea}, " + added, Idea(str(ROW["prompt"]), things))["disturbed"]
+
+    assert disturbed("soft light, film grain", glass, buses) == 0
+    assert disturbed("on a street with buses", glass, buses) == 1
+    assert disturbed("many wine glasses", glass, buses) == 1
+    assert disturbed("green backdrop", glass, buses) == 1  # the buses have no colour of their own
+    assert disturbed("two moons", glass, buses) == 1  # and the glass no count
+    assert disturbed("4 red lamps", glass, buses) == 2
+    assert disturbed("wine on a table, 50mm lens", glass, buses) == 0 and disturbed("50 lamps", buses) == 1
 
 
 def test_words_weights_and_networks_are_kept_or_not() -> None:

@@ -117,7 +117,8 @@ async def test_an_expansion_is_shown_as_a_difference_and_taken_only_by_key(app: 
         await pilot.press("f3")
         await pilot.pause()
         await pilot.press(*"a fox", "ctrl+g")
-        assert recorder.asked[-1] == ("expand", {"idea": "a fox", "seed": 0})
+        kind, asked = recorder.asked[-1]
+        assert (kind, asked["idea"], asked["seed"], asked["strength"]) == ("expand", "a fox", 0, 0.7)
         draft = {
             "prompt": "a fox, rim light", "negative": "blurry", "sources": [], "model": "vocabulary",
         }  # fmt: skip
@@ -211,8 +212,13 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
     assert not keys & {"ctrl+h", "ctrl+i", "ctrl+m", "ctrl+left_square_bracket"}
     assert {key.where for key in KEYS} == {
         "everywhere",
+        "gallery",
         "library",
+        "picture",
+        "result",
+        "slider",
         "source",
+        "versions",
         "conversations",
         "files",
         "draft",

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from generation.catalogue import Catalogue
 from generation.engine import Engine
@@ -116,12 +118,46 @@ def test_clip_skip_changes_the_picture_and_too_much_of_it_is_refused(engine: Eng
         made(9)
 
 
-def test_what_is_not_applied_is_said(engine: Engine, tmp_path: Path) -> None:
+def test_what_a_prompt_does_otherwise_than_it_looks_is_said(engine: Engine, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    engine.render(RenderSpec("a <lora:x:1> [b:0.5]", model="tiny"), tmp_path / "a.png", report=events.append)
+    spec = RenderSpec("a [b:0.5]", "bad <lora:x:1>", model="tiny")
+    engine.render(spec, tmp_path / "a.png", report=events.append)
     notes = [e["message"] for e in events if e["kind"] == "note"]
-    assert any("lora:x" in note for note in notes)
     assert any("prompt editing" in note for note in notes)
+    assert any("those in the negative do nothing" in note for note in notes)
+
+
+def test_a_network_of_the_prompt_changes_the_picture_and_leaves_with_its_name(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    place = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+    text = "text_model_encoder_layers_0_self_attn_q_proj"
+    tensors = {
+        f"lora_unet_{place}.lora_down.weight": torch.randn(4, 16, generator=generator),
+        f"lora_unet_{place}.lora_up.weight": torch.randn(16, 4, generator=generator),
+        f"lora_te_{text}.lora_down.weight": torch.randn(4, 16, generator=generator),
+        f"lora_te_{text}.lora_up.weight": torch.randn(16, 4, generator=generator),
+    }
+    save_file(tensors, tmp_path / "blue_alien.safetensors")
+    engine = Engine(Catalogue([tiny_checkpoint.parent, tmp_path]), device="cpu")
+
+    def made(prompt: str) -> np.ndarray:
+        return pixels(engine.render(RenderSpec(prompt, model="tiny", seed=1), tmp_path / "out" / "a.png").path)
+
+    plain = made("a fox")
+    both, unet, text_only = (made(f"a fox <lora:blue_alien:{w}>") for w in ("1", "0:1", "1:0"))
+    assert all((one != plain).any() for one in (both, unet, text_only))
+    assert (both != unet).any()
+    assert (both != text_only).any()
+    # The tag itself is no word, and what it did goes with it.
+    assert (made("a fox <lora:blue_alien:0>") == plain).all()
+    assert (made("a fox <lora:Blue_Alien:1>") == both).all()
+    assert (made("a fox") == plain).all()
+    with pytest.raises(UnknownModel, match="blue_aliens") as caught:
+        made("a fox <lora:blue_aliens:1>")
+    assert "blue_alien" in caught.value.hint
+    assert engine.loaded == "tiny"
 
 
 def test_no_socket_is_opened(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
