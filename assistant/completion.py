@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from generation.catalogue import ModelEntry
 from generation.prompts.grammar import Warning, parse
+
+if TYPE_CHECKING:
+    from generation.catalogue import ModelEntry
 
 MOST = 8
 SHORTEST = 2  # letters before a phrase is proposed
@@ -32,13 +34,15 @@ _WORD = re.compile(r"[^\s,()\[\]<>:|]+")
 
 @dataclass(frozen=True)
 class Names:
-    """The names there are. `networks` and `embeddings` are catalogue entries, `phrases` {phrase: where it is from}."""
+    """The names there are. `networks` and `embeddings` are catalogue entries, `phrases` {phrase: where it is from},
+    `templates` what an idea can be expanded by."""
 
     networks: Sequence[ModelEntry] = ()
     embeddings: Sequence[ModelEntry] = ()
     wildcards: Sequence[str] = ()
     styles: Sequence[str] = ()
     phrases: dict[str, str] = field(default_factory=dict)
+    templates: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

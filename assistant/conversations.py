@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from assistant.database import opened
 from assistant.errors import BadArgument
 
 _TABLES = """
@@ -64,23 +64,8 @@ class Conversations:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.path, timeout=10)
-        database.row_factory = sqlite3.Row
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA foreign_keys = ON")
-            database.executescript(_TABLES)
-            with database:
-                yield database
-        except sqlite3.DatabaseError as error:
-            raise BadArgument(
-                f"{self.path} cannot be used: {error}", "Move the file away; a new one is made."
-            ) from error
-        finally:
-            database.close()
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self.path, _TABLES)
 
     def begin(self, title: str) -> int:
         """A new conversation; returns its number."""

@@ -91,6 +91,21 @@ class Paths:
         return self.data / "models"
 
     @property
+    def gallery(self) -> Path:
+        """The index of the pictures, and the ratings."""
+        return self.data / "gallery.sqlite3"
+
+    @property
+    def catalogue(self) -> Path:
+        """What was found in the folders of models last time."""
+        return self.cache / "catalogue.json"
+
+    @property
+    def masks(self) -> Path:
+        """Masks that were drawn in the program."""
+        return self.data / "masks"
+
+    @property
     def jobs(self) -> Path:
         return self.state / "jobs.sqlite3"
 
@@ -115,7 +130,7 @@ class Paths:
     def to_json(self) -> dict[str, str]:
         names = (
             "config", "settings", "collections", "data", "library", "conversations", "memory",
-            "prompts", "styles", "templates", "wildcards", "models", "output",
+            "prompts", "styles", "templates", "wildcards", "models", "output", "gallery", "masks",
             "state", "jobs", "history", "logs", "cache", "previews", "samples",
         )  # fmt: skip
         return {name: str(getattr(self, name)) for name in names}

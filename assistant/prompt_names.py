@@ -6,7 +6,6 @@ Reads files; leaves what is proposed where to `completion`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from assistant import styles
@@ -23,17 +22,10 @@ from generation.catalogue import Catalogue
 RECENT = 200  # versions whose phrases are proposed
 
 
-@dataclass(frozen=True)
-class PromptNames(Names):
-    """With `templates`, the names of what an idea can be expanded by."""
-
-    templates: tuple[str, ...] = ()
-
-
-def gather(paths: Paths, settings: Settings) -> PromptNames:
+def gather(paths: Paths, settings: Settings) -> Names:
     """All names as they stand now. What cannot be read is left out: it is told where it is asked for by name."""
     roots = [paths.models, *(Path(p).expanduser() for p in settings["studio.models"])]
-    entries = [entry for entry in Catalogue(roots).entries() if not entry.problem]
+    entries = [entry for entry in Catalogue(roots, paths.catalogue).entries() if not entry.problem]
     found = {phrase: slot for slot in vocabulary.slots() for phrase in vocabulary.phrases_of(slot)}
     kept: list[str] = []
     try:
@@ -45,7 +37,7 @@ def gather(paths: Paths, settings: Settings) -> PromptNames:
         found |= {part.text.strip(): "styles" for part in phrases(style.prompt.replace("{prompt}", "")) if part.words}
     for text in [*kept, *(version.prompt for version in Versions(paths.history).list()[:RECENT])]:
         found |= {part.text.strip(): "your prompts" for part in phrases(text) if part.words}
-    return PromptNames(
+    return Names(
         networks=[entry for entry in entries if entry.kind in NETWORKS],
         embeddings=[entry for entry in entries if entry.kind == "embedding"],
         wildcards=_wildcards(paths, settings),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from assistant.database import opened
 from assistant.errors import BadArgument, nearest
 from assistant.phrases import Counts, frequent
 from generation import metadata
@@ -74,25 +75,8 @@ class Shelf:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        database: sqlite3.Connection | None = None
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self.path, timeout=10)
-            database.row_factory = sqlite3.Row
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA foreign_keys = ON")
-            database.executescript(_TABLES)
-            with database:
-                yield database
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise BadArgument(
-                f"{self.path} cannot be used: {error}", "Move the file away; a new one is made."
-            ) from error
-        finally:
-            if database is not None:
-                database.close()
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self.path, _TABLES)
 
     def add(
         self, positive: str, negative: str = "", *, name: str = "", tags: Sequence[str] = (), notes: str = "",

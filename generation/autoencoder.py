@@ -76,3 +76,9 @@ class Autoencoder:
             yield torch.float32
         finally:
             self.vae.to(dtype=torch.float16)
+
+
+def _latents(encoded: Any) -> torch.Tensor:
+    """The mean of a distribution; the small autoencoders of previews give latents outright."""
+    found: torch.Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+    return found

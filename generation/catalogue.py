@@ -82,6 +82,11 @@ class Catalogue:
         self._cache = Cache(cache)
         self._entries: list[ModelEntry] | None = None
 
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders looked through, for what is no file of weights to the catalogue."""
+        return tuple(self._roots)
+
     def entries(self) -> list[ModelEntry]:
         """The bundled one first, the rest by name. A root that is missing or cannot be read holds nothing."""
         if self._entries is None:
@@ -168,7 +173,8 @@ def _unpacked(path: str, row: list[Any]) -> ModelEntry:
 
 def look(path: Path, beside: frozenset[str] | None = None) -> ModelEntry:
     """The entry of a file or a diffusers folder; never raises for what is damaged. `beside`: the names next to it."""
-    if path == BUNDLED and not (path / "model_index.json").is_file():
+    suffix, stem = path.suffix.lower(), path.stem
+    if not suffix and path == BUNDLED and not (path / "model_index.json").is_file():
         return _bundled_without_weights(path)
     kind, family, form, size, problem = "unknown", "unknown", "", 0, ""
     about = sidecars.About()
@@ -179,7 +185,7 @@ def look(path: Path, beside: frozenset[str] | None = None) -> ModelEntry:
         size = found.st_size
         if not stat.S_ISREG(found.st_mode):
             raise ValueError("no regular file")
-        if path.suffix.lower() not in places.SUFFIXES:
+        if suffix not in places.SUFFIXES:
             raise ValueError("no file of weights")
         header = headers.load(path)
         kind, family, form = recognition.recognise(header.shapes)
@@ -191,16 +197,16 @@ def look(path: Path, beside: frozenset[str] | None = None) -> ModelEntry:
     except ValueError as error:
         problem, prediction = str(error), ""
     if kind == "unknown":
-        kind = places.kind_by_place(path) if problem or path.suffix.lower() in headers.PICKLES else kind
+        kind = places.kind_by_place(path) if problem or suffix in headers.PICKLES else kind
     if family == "unknown" and kind in {"lora", "embedding", "hypernetwork", "controlnet", "vae"}:
-        family = about.family or ("sdxl" if kind == "vae" and re.search(r"xl", path.stem, re.I) else family)
+        family = about.family or ("sdxl" if kind == "vae" and re.search(r"xl", stem, re.I) else family)
     if kind == "checkpoint" and family == "sd2":
         # Most SD 2 files trained at 768 pixels predict the velocity, and say the 768 in their name.
-        prediction = prediction or ("v" if re.search(r"768|[-_]v([-_.]|$)", path.stem) else "")
+        prediction = prediction or ("v" if re.search(r"768|[-_]v([-_.]|$)", stem) else "")
         family = "sd2-v" if prediction == "v" else family
-    defaults = defaults_of(family, path.stem if kind == "checkpoint" else "")
+    defaults = defaults_of(family, stem if kind == "checkpoint" else "")
     return ModelEntry(
-        path.stem, str(path), kind, family, size, defaults, problem, form,
+        stem, str(path), kind, family, size, defaults, problem, form,
         about.triggers, about.weight, about.description, about.thumbnail, prediction,
     )  # fmt: skip
 

@@ -172,8 +172,10 @@ class Conditioner:
         self, pipe: Any, tokenizer: ClipTokenizer, embeddings: Sequence[ModelEntry] = (), family: str = ""
     ) -> None:
         self._sdxl = getattr(pipe, "text_encoder_2", None) is not None
-        tokenizers = [pipe.tokenizer, pipe.tokenizer_2] if self._sdxl else [pipe.tokenizer]
-        self._encoders = [pipe.text_encoder, pipe.text_encoder_2] if self._sdxl else [pipe.text_encoder]
+        # SDXL's refiner has the second of the two alone.
+        names = [end for end in ("", "_2") if getattr(pipe, f"text_encoder{end}", None) is not None]
+        tokenizers = [getattr(pipe, f"tokenizer{end}") for end in names]
+        self._encoders = [getattr(pipe, f"text_encoder{end}") for end in names]
         self._embeddings = Embeddings(embeddings, self._encoders, family)
         self._tokenizer = tokenizer
         if self._embeddings:
@@ -185,7 +187,7 @@ class Conditioner:
                 tokenizer=tokenizers,
                 text_encoder=self._encoders,
                 returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
-                requires_pooled=[False, True],
+                requires_pooled=[end == "_2" for end in names],
                 truncate_long_prompts=False,
             )
         else:
@@ -238,11 +240,11 @@ class Conditioner:
             chunks = chunk(text, self._tokenizer)
             with self._embeddings.placed() if self._embeddings else nullcontext():
                 embeds = (
-                    weighting.encode(chunks, self._tokenizers, self._encoders, clip_skip)
+                    weighting.encode(chunks, self._tokenizers, self._encoders, clip_skip, sdxl=self._sdxl)
                     if how == "a1111"
                     else self._compelled(chunks, clip_skip)
                 )
-                pooled = weighting.pool(chunks[0], self._tokenizers[1], self._encoders[1]) if self._sdxl else None
+                pooled = weighting.pool(chunks[0], self._tokenizers[-1], self._encoders[-1]) if self._sdxl else None
             self._known[key] = Encoded(embeds, pooled)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)

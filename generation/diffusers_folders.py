@@ -51,9 +51,7 @@ def look(path: Path) -> Folder:
     try:
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
         if (path / "config.json").is_file() and not (path / "model_index.json").exists():
-            part = _part(path, name, size)
-            if part is not None:
-                return part
+            return _part(path, name, size)
         about = read_json(path / "atelier.json") if (path / "atelier.json").is_file() else {}
         index = read_json(path / "model_index.json")
         unet = read_json(path / "unet" / "config.json")
@@ -105,11 +103,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _part(path: Path, name: str, size: int) -> Folder | None:
+def _part(path: Path, name: str, size: int) -> Folder:
     config = read_json(path / "config.json")
-    kind, form = CLASSES.get(str(config.get("_class_name")), ("unknown", ""))
+    made = str(config.get("_class_name"))
+    kind, form = CLASSES.get(made, ("unknown", ""))
     if kind == "unknown":
-        return None
+        problem = f"a part of a pipeline that nothing here uses: {pickles.short(made)}"
+        return Folder(name, "unknown", "unknown", size, defaults_of("unknown"), problem, "")
     width = config.get("cross_attention_dim")
     family = FAMILIES.get(width, "unknown") if isinstance(width, int) else "unknown"
     if kind == "vae":

@@ -19,13 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from generation import pictures
+from generation import pictures, sizes
 from generation.attachments import ATTACHMENTS
 from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.conditioning import Conditioner
 from generation.errors import BadSpec, RenderFailed
-from generation.loading import choose_device, load
+from generation.loading import choose_device
+from generation.loading import prepare as hold
+from generation.memory import Plan, preflight
+from generation.modifiers.fast import hints
 from generation.networks import named
 from generation.networks.applied import Applied
 from generation.networks.hypernetworks import hypernetworks
@@ -33,7 +36,7 @@ from generation.operations import OPERATIONS
 from generation.previews import Previewer
 from generation.prompts.grammar import parse
 from generation.prompts.tokens import ClipTokenizer
-from generation.specs import RenderSpec
+from generation.specs import ModelDefaults, RenderSpec
 from generation.stage import Check, Report, Stage, Tools
 
 # Channels a UNet takes beside the latents -> (what such a checkpoint is, the operations it can serve).
@@ -59,16 +62,22 @@ class RenderResult:
 class Loaded:
     """A pipeline with what belongs to it."""
 
-    def __init__(self, entry: ModelEntry, pipe: Any, embeddings: Sequence[ModelEntry] = ()) -> None:
+    vae = ""  # path of the one that took its own's place
+    pixels = 0  # of the largest render that the plan was made for
+
+    def __init__(self, entry: ModelEntry, pipe: Any, plan: Plan, catalogue: Catalogue) -> None:
         folder = Path(entry.path) / "tokenizer"
-        self.entry = entry
+        self.entry, self.plan = entry, plan
         tokenizer = ClipTokenizer.load(folder if (folder / "vocab.json").is_file() else None)
+        embeddings = [found for found in catalogue.entries() if found.kind == "embedding"]
         self.tools = Tools(
             pipe,
             pipe.scheduler.config,
             Conditioner(pipe, tokenizer, embeddings, entry.family),
             Previewer(pipe.vae),
             Autoencoder(pipe.vae, pipe._execution_device),
+            catalogue,
+            entry,
         )
         self.networks = Applied(pipe, entry.family)
 
@@ -82,22 +91,57 @@ class Loaded:
 
 
 class Engine:
-    """Renders specs. One checkpoint stays loaded; asking for another frees it first."""
+    """Renders specs. One checkpoint stays loaded; asking for another frees it first.
 
-    def __init__(self, catalogue: Catalogue, *, device: str | None = None) -> None:
+    `precision` and `offload` are those of `memory.preflight`, which says before loading how a model is held.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, *, device: str | None = None, precision: str = "auto", offload: str = "auto"
+    ) -> None:
         self.catalogue = catalogue
-        self.device, self.dtype = choose_device(device)
+        self.device = choose_device(device)[0]
+        self._precision, self._offload = precision, offload
         self._loaded: Loaded | None = None
 
-    def prepare(self, model: str, *, report: Report = lambda event: None) -> Loaded:
-        """The checkpoint by its name or path, loaded."""
+    def prepare(
+        self,
+        model: str,
+        *,
+        vae: str = "",
+        size: tuple[int, int] | None = None,
+        batch: int = 1,
+        report: Report = lambda event: None,
+    ) -> Loaded:
+        """The checkpoint by its name or path, loaded for pictures of `size`, with another VAE where one is named.
+
+        A larger picture than it was loaded for may mean that it has to be held otherwise, and is loaded again.
+        """
         entry = self.catalogue.find(model)
-        if self._loaded is None or self._loaded.entry.path != entry.path:
-            report({"kind": "progress", "stage": "loading", "done": 0, "total": None, "message": entry.name})
-            self.unload()
-            embeddings = [found for found in self.catalogue.entries() if found.kind == "embedding"]
-            self._loaded = Loaded(entry, load(entry, self.device, self.dtype), embeddings)
+        other = self.catalogue.find(vae) if vae else None
+        width, height = size or (entry.defaults.width, entry.defaults.height)
+        pixels = width * height * batch
+        now = self._loaded
+        if now is not None and (now.entry.path, now.vae) == (entry.path, other.path if other else ""):
+            if pixels <= now.pixels:
+                return now
+            plan = self._plan(entry, width, height, batch, held=now.plan.needs)
+            if (plan.offload, plan.vae_tiling) == (now.plan.offload, now.plan.vae_tiling):
+                now.plan, now.pixels = plan, pixels
+                return now
+        now = None  # a name that still held it would keep its memory
+        self.unload()
+        plan = self._plan(entry, width, height, batch)
+        report({"kind": "progress", "stage": "loading", "done": 0, "total": None, "message": entry.name})
+        self._loaded = Loaded(entry, hold(entry, plan, vae=other), plan, self.catalogue)
+        self._loaded.vae = other.path if other else ""
+        self._loaded.pixels = pixels
+        if self.device != "cpu":
+            report({"kind": "note", "message": plan.reason})
         return self._loaded
+
+    def _plan(self, entry: ModelEntry, width: int, height: int, batch: int, held: int = 0) -> Plan:
+        return preflight(entry, self.device, self._precision, width, height, batch, offload=self._offload, held=held)
 
     @property
     def loaded(self) -> str:
@@ -132,6 +176,14 @@ class Engine:
         output = pictures.target(output)
         while OPERATIONS[spec.operation].rewrites:
             spec = _found(OPERATIONS[spec.operation].run)(spec)
+        spec = _fixed(spec, report)
+        if plain := OPERATIONS[spec.operation].plain:
+            made = _found(plain)(spec, self.catalogue, report, check)
+            if made is not None:
+                check()
+                size = pictures.size_for(pictures.read(spec.options["image"]), None, None)
+                spec = spec.resolve(ModelDefaults(*size), _drawn)
+                return _kept(made, spec, *_seeds(spec), output, began)
         _say_what_is_not_done(spec, report)
         networks = parse(spec.prompt).networks
         entries, family = self.catalogue.entries(), self.catalogue.find(spec.model).family
@@ -139,16 +191,23 @@ class Engine:
         hypers = named.hypernetworks(networks, entries, family)
         source = pictures.read(spec.options["image"]) if spec.options.get("image") else None
         check()
-        loaded = self.prepare(spec.model, report=report)
-        _refuse_misfit(loaded, spec)
-        check()
-        if loaded.networks.set(loras, report=report, check=check):
-            loaded.conditioner.clear()
-        defaults = loaded.entry.defaults
+        entry = self.catalogue.find(spec.model)
+        defaults = entry.defaults
         if source is not None and not spec.options.get("only_masked"):
             width, height = pictures.size_for(source, spec.width, spec.height)
             defaults = replace(defaults, width=width, height=height)
         spec = spec.resolve(defaults, _drawn)
+        for line in hints([entry.name, *(use.entry.name for use in loras)], entry.family, spec):
+            report({"kind": "note", "message": line})
+        for line in sizes.remarks(entry, spec, source.size if source is not None else None):
+            report({"kind": "note", "message": line})
+        scale = spec.options.get("hires_scale", spec.options.get("scale", 1.0))
+        size = (int((spec.width or 512) * scale), int((spec.height or 512) * scale))
+        loaded = self.prepare(spec.model, vae=spec.vae, size=size, batch=spec.batch, report=report)
+        _refuse_misfit(loaded, spec)
+        check()
+        if loaded.networks.set(loras, report=report, check=check):
+            loaded.conditioner.clear()
         stage = _staged(loaded, spec, report, check, preview)
         try:
             with ExitStack() as hung:
@@ -170,15 +229,7 @@ class Engine:
                 "the picture came out as not-a-number", "Lower the CFG scale, or choose another sampler."
             )
         check()
-        seconds = time.perf_counter() - began
-        paths = []
-        for n, picture in enumerate(made):
-            options = dict(spec.options)
-            if "variation_seed" in options:
-                options["variation_seed"] = stage.variations[n]
-            alone = replace(spec, seed=stage.seeds[n], batch=1, options=options)
-            paths.append(pictures.save(picture, pictures.numbered(output, n), alone))
-        return RenderResult(paths[0], tuple(paths), spec.seed, seconds, spec, (made.shape[2], made.shape[1]))
+        return _kept(made, spec, stage.seeds, stage.variations, output, began)
 
 
 def _drawn() -> int:
@@ -191,17 +242,43 @@ def _found(place: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
+def _fixed(spec: RenderSpec, report: Report) -> RenderSpec:
+    """The spec with what its operation can only work with; what was asked for instead is said, not dropped."""
+    fixed = OPERATIONS[spec.operation].fixed
+    for name, value in fixed.items():
+        if getattr(spec, name) not in (None, value):
+            report({"kind": "note", "message": f"{spec.operation} works with the {name} {value} alone"})
+    return replace(spec, **fixed)
+
+
+def _kept(
+    made: np.ndarray, spec: RenderSpec, seeds: Sequence[int], variations: Sequence[int], output: Path, began: float
+) -> RenderResult:
+    """The pictures written, each with the spec that makes it alone."""
+    seconds = time.perf_counter() - began
+    paths = []
+    for n, picture in enumerate(made):
+        options = dict(spec.options)
+        if "variation_seed" in options:
+            options["variation_seed"] = variations[n]
+        alone = replace(spec, seed=seeds[n], batch=1, options=options)
+        paths.append(pictures.save(picture, pictures.numbered(output, n), alone))
+    return RenderResult(paths[0], tuple(paths), spec.seed, seconds, spec, (made.shape[2], made.shape[1]))
+
+
 def _staged(loaded: Loaded, spec: RenderSpec, report: Report, check: Check, preview: Path | None) -> Stage:
-    """The stage with its seeds: of a batch each picture has the next one, or with a variation the next variation."""
+    return Stage(loaded.tools, spec, *_seeds(spec), report, check, preview)
+
+
+def _seeds(spec: RenderSpec) -> tuple[list[int], list[int]]:
+    """(seeds, variations): of a batch each picture has the next seed, or with a variation the next variation."""
     share = spec.options.get("variation_strength", 0.0)
     first = spec.options.get("variation_seed", -1)
     if share and first == -1:
         first = _drawn()
     if share:
-        seeds, variations = [spec.seed] * spec.batch, [first + n for n in range(spec.batch)]
-    else:
-        seeds, variations = [(spec.seed + n) % 2**63 for n in range(spec.batch)], [first] * spec.batch
-    return Stage(loaded.tools, spec, seeds, variations, report, check, preview)
+        return [spec.seed] * spec.batch, [first + n for n in range(spec.batch)]
+    return [(spec.seed + n) % 2**63 for n in range(spec.batch)], [first] * spec.batch
 
 
 def _refuse_misfit(loaded: Loaded, spec: RenderSpec) -> None:

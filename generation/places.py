@@ -41,6 +41,8 @@ TOOLS = (
     ("invokeai", "models"), ("InvokeAI", "models"), ("StabilityMatrix", "Models"), ("Fooocus", "models"),
     ("SwarmUI", "Models"), (".local/share/StabilityMatrix", "Models"), ("Data/StabilityMatrix", "Models"),
 )  # fmt: skip
+# Endings of the pictures that tools show for the weights beside them.
+PICTURES = (".preview.png", ".png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".jpg", ".jpeg", ".webp")
 PARENTS = (".", "Documents", "Downloads", "ai", "AI", "src", "git", "projects", "apps", "pinokio/api")
 
 
@@ -143,6 +145,11 @@ def side_cars(name: str, names: frozenset[str]) -> list[str]:
     return [stem + ending for ending in endings if stem + ending in names]
 
 
+def picture(stem: str, names: frozenset[str]) -> str:
+    """Which of `names` is the picture of the weights `stem`, "" for none."""
+    return next((stem + ending for ending in PICTURES if stem + ending in names), "")
+
+
 def folder_stamp(folder: str) -> tuple[int, ...]:
     """(files, bytes, newest change) of a diffusers folder and its parts."""
     files = size = newest = 0
@@ -164,7 +171,8 @@ def _stamp(entry: os.DirEntry[str], names: frozenset[str]) -> tuple[int, ...]:
         notes = [Path(entry.path).with_name(name).stat().st_mtime_ns for name in side_cars(entry.name, names)]
     except OSError:
         return (0, 0)
-    return (about.st_size, about.st_mtime_ns, *notes)
+    shown = picture(os.path.splitext(entry.name)[0], names)  # noqa: PTH122
+    return (about.st_size, about.st_mtime_ns, len(shown), *notes)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -99,7 +99,9 @@ def _network(keys: Names, text: str) -> What | None:
         return What("controlnet", _by_width(keys), "control-lora")
     if text.startswith("lllite_") or "\nlllite_" in text:
         return What("controlnet", "sdxl", "lllite")
-    form = next((name for part, name in NETWORKS.items() if part in text), "")
+    # The ends of names are few and tell it; the names themselves are 60 kB in a usual LoRA.
+    ends = "\n".join({key[-32:] for key in keys})
+    form = next((name for part, name in NETWORKS.items() if part in ends), "")
     if not form and ("lora_unet_" in text or "lora_te" in text) and (".diff" in text or ".w_norm" in text):
         form = "lycoris-full"
     if not form:

@@ -51,6 +51,7 @@ def denoise(
     guidance_rescale: float = 0.0,
     generators: Sequence[torch.Generator] = (),
     channels: torch.Tensor | None = None,
+    image_guidance: float | None = None,
     blend: Blend | None = None,
     steering: Sequence[Steering] = (),
     after: AfterStep = lambda step, total, latents: None,
@@ -58,10 +59,16 @@ def denoise(
     """Latents [batch, 4, h, w] that are clean, from those that stand at timesteps[0].
 
     `texts(step)` are the conditions of a step; at a guidance scale of 1 or below they hold the positive's rows alone.
-    `channels` [batch, c, h, w] go to the UNet beside the latents (inpainting, instructions). `after` may raise, which
-    ends the loop. What several of `steering` add under one name is summed.
+    `channels` [batch, c, h, w] go to the UNet beside the latents (inpainting, instructions). With `image_guidance` they
+    are a picture that is guided by as well (Brooks et al. 2023, arXiv:2211.09800, equation 3): `texts` then hold the
+    negative's rows twice before the positive's, and the first of the three groups sees no picture. `after` may raise,
+    which ends the loop. What several of `steering` add under one name is summed.
     """
     guided = guidance_scale > 1
+    groups = (3 if image_guidance is not None else 2) if guided else 1
+    if channels is not None and guided:
+        blind = torch.zeros_like(channels) if image_guidance is not None else channels
+        channels = torch.cat([blind, *[channels] * (groups - 1)])
     named = inspect.signature(scheduler.step).parameters
     extra: dict[str, Any] = {}
     if "eta" in named:
@@ -76,10 +83,10 @@ def denoise(
     total = len(timesteps)
     for step, timestep in enumerate(timesteps):
         told = texts(step)
-        rows = torch.cat([latents] * 2) if guided else latents
+        rows = torch.cat([latents] * groups) if guided else latents
         rows = scheduler.scale_model_input(rows, timestep)
         if channels is not None:
-            rows = torch.cat([rows, torch.cat([channels] * 2) if guided else channels], dim=1)
+            rows = torch.cat([rows, channels], dim=1)
         more: dict[str, Any] = {}
         for steer in steering:
             joined(more, steer(rows, timestep, told.embeds, told.added, step / total))
@@ -93,8 +100,11 @@ def denoise(
             **more,
         )[0]
         if guided:
-            negative, positive = predicted.chunk(2)
-            predicted = negative + guidance_scale * (positive - negative)
+            *unseen, negative, positive = predicted.chunk(groups)
+            if image_guidance is None:
+                predicted = negative + guidance_scale * (positive - negative)
+            else:
+                predicted = unseen[0] + guidance_scale * (positive - negative) + image_guidance * (negative - unseen[0])
             if guidance_rescale > 0:
                 predicted = rescaled(predicted, positive, guidance_rescale)
         latents = scheduler.step(predicted, timestep, latents, **extra, return_dict=False)[0]

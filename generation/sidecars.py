@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generation.places import side_cars
+from generation.places import picture, side_cars
 
 LARGEST = 4_000_000  # bytes of a side-car
 LONGEST = 400  # characters of a description
 MOST_TRIGGERS = 12
-PICTURES = (".preview.png", ".png", ".preview.jpg", ".preview.jpeg", ".preview.webp", ".jpg", ".jpeg", ".webp")
 # How trainers and sites write the base model -> family.
 BASES = (
     (re.compile(r"refiner", re.I), "sdxl-refiner"),
@@ -48,13 +47,15 @@ def about(path: Path, texts: Mapping[str, str], names: frozenset[str]) -> About:
     notes: dict[str, Any] = {}
     for name in reversed(side_cars(path.name, names)):
         notes |= _notes(path.with_name(name))
+    if not notes and not texts:
+        return About(thumbnail=_picture(path, names))
     triggers = _words(notes.get("triggers")) or _words(texts.get("modelspec.trigger_phrase"))
     said = str(notes.get("family") or texts.get("ss_base_model_version") or texts.get("modelspec.architecture") or "")
     return About(
         triggers or frequent(texts.get("ss_tag_frequency", "")),
         notes.get("weight"),
         _line(notes.get("description") or texts.get("modelspec.description") or ""),
-        next((family for pattern, family in BASES if pattern.search(said)), ""),
+        next((family for pattern, family in BASES if said and pattern.search(said)), ""),
         notes.get("prediction") or _prediction(texts),
         _picture(path, names),
     )
@@ -62,8 +63,8 @@ def about(path: Path, texts: Mapping[str, str], names: frozenset[str]) -> About:
 
 def _picture(path: Path, names: frozenset[str]) -> str:
     """The picture a tool shows for these weights, "" where none lies beside them."""
-    stem = path.stem
-    return next((str(path.with_name(stem + end)) for end in PICTURES if stem + end in names), "")
+    found = picture(path.stem, names)
+    return str(path.with_name(found)) if found else ""
 
 
 def frequent(frequencies: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from generation import samplers
-from generation.attachments import MODIFIERS, PARTS
+from generation.attachments import MODIFIERS, PARTS, further
 from generation.errors import BadSpec, nearest
 from generation.operations import OPERATIONS
 from generation.parameters import checked, given
@@ -103,7 +103,7 @@ class RenderSpec:
             found = getattr(self, name)
             if not isinstance(found, (list, tuple)):
                 raise BadSpec(f"{name} must be a list, not {found!r}", "Give a list of tables.")
-            object.__setattr__(self, name, tuple(checked(one, table, what) for one in found))
+            object.__setattr__(self, name, tuple(checked(one, (*table, *further(name, one)), what) for one in found))
         if isinstance(self.cfg_rescale, bool) or not isinstance(self.cfg_rescale, (int, float)):
             raise BadSpec(f"cfg rescale must be a number, not {self.cfg_rescale!r}", "Give 0 to 1.")
         if not 0 <= self.cfg_rescale <= 1:
@@ -116,7 +116,8 @@ class RenderSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data with every field; `from_json` makes an equal spec of it."""
-        return dataclasses.asdict(self)
+        found = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     @classmethod
     def from_json(cls, mapping: Mapping[str, Any]) -> RenderSpec:

@@ -19,6 +19,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from generation import samplers
 from generation.autoencoder import Autoencoder
+from generation.catalogue import Catalogue, ModelEntry
 from generation.conditioning import Conditioner, Conditioning
 from generation.errors import BadSpec
 from generation.previews import Previewer, watch_clean, write
@@ -39,11 +40,19 @@ class Tools:
     conditioner: Conditioner
     previewer: Previewer
     autoencoder: Autoencoder
+    catalogue: Catalogue
+    entry: ModelEntry
+    # What attachments loaded for this checkpoint and may need again; it goes when the checkpoint goes.
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Stage:
-    """One render. `spec` has nothing left open; `seeds` and `variations` are one a picture."""
+    """One render. `spec` has nothing left open; `seeds` and `variations` are one a picture.
+
+    Each of `around` takes what the loop asks for a prediction (the UNet, or the one before it in the list) and gives
+    what it asks instead: something called as a UNet is, with its `config`.
+    """
 
     tools: Tools
     spec: RenderSpec
@@ -53,6 +62,7 @@ class Stage:
     check: Check = lambda: None
     preview: Path | None = None
     steering: list[Steering] = field(default_factory=list)
+    around: list[Callable[[Any], Any]] = field(default_factory=list)
     _generators: list[torch.Generator] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -130,28 +140,34 @@ class Stage:
         steps: int | None = None,
         mask: torch.Tensor | None = None,
         channels: torch.Tensor | None = None,
+        image_guidance: float | None = None,
+        begun: torch.Tensor | None = None,
+        scheduler: Any = None,
         size: tuple[int, int] | None = None,
         name: str = "denoising",
     ) -> torch.Tensor:
         """Clean latents from noise, or from `init` noised as far as `strength` says.
 
-        With `mask` [1, 1, h, w] what is 0 in it stays `init`'s. `size` in pixels is what SDXL is told. Raises `BadSpec`
-        where no step is left to take.
+        With `mask` [1, 1, h, w] what is 0 in it stays `init`'s. `begun` are latents that have the noise of the first
+        step that `strength` leaves. `image_guidance` is `sampling.denoise`'s. A `scheduler` takes the sampler's place.
+        `size` in pixels is what SDXL is told. Raises `BadSpec` where no step is left to take.
         """
         tools, spec = self.tools, self.spec
         steps = steps or spec.steps or 1
-        begin = 0 if init is None else first_step(steps, strength)
+        begin = 0 if init is None and begun is None else first_step(steps, strength)
         if begin >= steps:
             raise BadSpec(
                 f"a strength of {strength:g} leaves none of {steps} steps",
                 f"Give at least {1 / steps:.2g}, or more steps.",
             )
-        scheduler = self._scheduler()
+        scheduler = scheduler or self.scheduler()
         scheduler.set_timesteps(steps, device=self.device)
         timesteps = scheduler.timesteps[begin * scheduler.order :]
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(begin * scheduler.order)
-        if init is None or begin == 0:
+        if begun is not None:
+            latents = begun
+        elif init is None or begin == 0:
             latents = noise * scheduler.init_noise_sigma
         else:
             latents = scheduler.add_noise(init, noise, timesteps[:1].repeat(len(init)))
@@ -160,7 +176,7 @@ class Stage:
         plan = tools.conditioner.plan(
             spec.prompt, spec.negative, (steps - begin) * scheduler.order, spec.clip_skip, spec.weighting
         )
-        guided = cfg > 1
+        groups = 1 if cfg <= 1 else 2 if image_guidance is None else 3
         known: tuple[Conditioning, Texts] | None = None
         shown = time.perf_counter()
 
@@ -168,7 +184,7 @@ class Stage:
             nonlocal known
             now = plan.at(step)
             if known is None or known[0].positive is not now.positive or known[0].negative is not now.negative:
-                known = (now, self._texts(now, guided, size or self.size))
+                known = (now, self._texts(now, groups, size or self.size))
             return known[1]
 
         def after(step: int, total: int, latents: torch.Tensor) -> None:
@@ -185,9 +201,12 @@ class Stage:
         blend = None
         if mask is not None and init is not None:
             blend = Blend(init, mask.to(init.device, init.dtype), noise)
+        asked = self.unet
+        for wrap in self.around:
+            asked = wrap(asked)
         with plan.composing(self.unet, self.batch):
             return denoise(
-                self.unet,
+                asked,
                 scheduler,
                 latents,
                 timesteps,
@@ -196,12 +215,14 @@ class Stage:
                 guidance_rescale=spec.cfg_rescale,
                 generators=self._generators,
                 channels=channels,
+                image_guidance=image_guidance,
                 blend=blend,
                 steering=self.steering,
                 after=after,
             )
 
-    def _scheduler(self) -> Any:
+    def scheduler(self) -> Any:
+        """The sampler's scheduler, made anew from the configuration the checkpoint came with."""
         assert self.spec.sampler is not None
         choice = samplers.find(self.spec.sampler)
         made = getattr(diffusers, choice.scheduler_class).from_config(self.tools.scheduler, **choice.arguments)
@@ -210,12 +231,12 @@ class Stage:
             made.noise_sampler_seed = list(self.seeds)
         return made
 
-    def _texts(self, told: Conditioning, guided: bool, size: tuple[int, int]) -> Texts:
-        """The rows of a step: negative before positive, each as often as the batch has pictures."""
+    def _texts(self, told: Conditioning, groups: int, size: tuple[int, int]) -> Texts:
+        """The rows of a step: negatives before the positive, each as often as the batch has pictures."""
 
         def rows(negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
             pair = [one.repeat(self.batch, *[1] * (one.dim() - 1)) for one in (negative, positive)]
-            return torch.cat(pair if guided else pair[1:])
+            return torch.cat([*pair[:1] * (groups - 1), pair[1]])
 
         device, dtype = self.device, self.unet.dtype
         embeds = rows(told.negative, told.positive).to(device, dtype)

@@ -66,19 +66,25 @@ def read_penultimate(encoder: Any, ids: torch.Tensor) -> torch.Tensor:
 
 
 def encode(
-    chunks: Sequence[PromptChunk], tokenizers: Sequence[Any], encoders: Sequence[Any], clip_skip: int = 1
+    chunks: Sequence[PromptChunk],
+    tokenizers: Sequence[Any],
+    encoders: Sequence[Any],
+    clip_skip: int = 1,
+    *,
+    sdxl: bool = False,
 ) -> torch.Tensor:
     """[1, 77 * len(chunks), width] of one encoder, or of SDXL's two side by side (their widths add up).
 
-    With two encoders `clip_skip` is left out, as SDXL always reads the layer before the last.
+    With `sdxl` (two encoders, or the refiner's one) `clip_skip` is left out: it always reads the layer before the last.
     """
+    sdxl = sdxl or len(encoders) > 1
     rows = []
     for part in chunks:
         sides = []
         for tokenizer, encoder in zip(tokenizers, encoders, strict=True):
             numbers, weights = token_row(part, tokenizer)
             ids = torch.tensor([numbers], device=encoder.device)
-            hidden = read_penultimate(encoder, ids) if len(encoders) > 1 else read_layer(encoder, ids, clip_skip)
+            hidden = read_penultimate(encoder, ids) if sdxl else read_layer(encoder, ids, clip_skip)
             sides.append(emphasise(hidden, weights))
         rows.append(torch.cat(sides, -1))
     return torch.cat(rows, 1)

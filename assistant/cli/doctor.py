@@ -72,7 +72,7 @@ def _checkpoint(paths: Paths, settings: Settings) -> str:
     from generation.catalogue import Catalogue
 
     roots = [paths.models, *(Path(p).expanduser() for p in settings["studio.models"])]
-    entry = Catalogue(roots).find(settings["studio.model"])
+    entry = Catalogue(roots, paths.catalogue).find(settings["studio.model"])
     return f"{entry.name} ({entry.family}), {entry.size / 1e6:.0f} MB"
 
 

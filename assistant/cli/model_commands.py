@@ -23,7 +23,7 @@ def catalogue(paths: Paths, settings: Settings) -> Catalogue:
     from generation.catalogue import Catalogue
 
     roots = [paths.models, *(Path(p).expanduser() for p in settings["studio.models"])]
-    return Catalogue(roots, paths.state / "catalogue.json")
+    return Catalogue(roots, paths.catalogue)
 
 
 def models_list(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.cli.commands import Result, do, given
+from assistant.cli.control_commands import control
 from assistant.cli.picture_table import FIELDS
 from assistant.errors import BadArgument
 from assistant.paths import Paths
@@ -59,6 +60,8 @@ def _take(spec: dict[str, Any], options: argparse.Namespace, settings: Settings,
         if settings[f"studio.{name}"] and fresh:
             spec[name] = settings[f"studio.{name}"]
     spec.update({name: value for name in FIELDS if (value := getattr(options, name)) is not None})
+    if options.control:
+        spec["controls"] = [control(text) for text in options.control]
 
 
 def _own(operation: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -21,11 +21,22 @@ SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--cfg-rescale",), {"type": float, "help": "0 to 1; against washed-out guidance"}),
     (("--sampler",), {"metavar": "NAME", "help": "by its A1111 name"}),
     (("--model",), {"metavar": "NAME", "help": "name in `atelier models list`, or a path"}),
+    (("--vae",), {"metavar": "NAME", "help": "another VAE than the model's own"}),
+    (
+        ("--control",),
+        {
+            "metavar": "KIND:FILE",
+            "action": "append",
+            "help": "control by a picture: canny:pose.png,weight=0.8,end=0.7,model=NAME; may stand several times",
+        },
+    ),
     (("--clip-skip",), {"type": int}),
     (("--weighting",), {"choices": WEIGHTINGS, "help": "how (word:1.2) acts (compel)"}),
     (("--batch",), {"type": int, "help": "pictures in one go, with seeds that follow each other"}),
 )
-FIELDS = tuple(names[-1].lstrip("-").replace("-", "_") for names, _ in SHARED if names[-1] != "--output")
+# These are read by the commands themselves.
+OWN = ("--output", "--control")
+FIELDS = tuple(names[-1].lstrip("-").replace("-", "_") for names, _ in SHARED if names[-1] not in OWN)
 
 
 def option(parameter: Parameter) -> tuple[tuple[str, ...], dict[str, Any]]:

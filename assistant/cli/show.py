@@ -60,6 +60,19 @@ def grid(result: dict[str, Any]) -> str:
     )
 
 
+def gallery(result: dict[str, Any]) -> str:
+    lines = []
+    for shot in result["pictures"]:
+        made = datetime.fromtimestamp(shot["mtime"] / 1e9)
+        lines.append(f"{made:%Y-%m-%d %H:%M} {'*' * shot['rating']:<5} {shot['path']}")
+        lines.append(f"{'':23}{shown(' '.join(shot['prompt'].split()))[:100]}")
+    return "\n".join(lines) or "No picture fits."
+
+
+def rated(result: dict[str, Any]) -> str:
+    return f"{result['path']}: {'*' * result['rating'] or 'no rating'}"
+
+
 def image_info(result: dict[str, Any]) -> str:
     lines = [f"{result['tool'] or 'no tool'}  {result['width']}x{result['height']}"]
     if result.get("prompt"):

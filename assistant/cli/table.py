@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from assistant.cli.control_table import TRAINING, preprocess_arguments
 from assistant.cli.picture_table import arguments, grid_arguments
 from generation.operations import OPERATIONS
 
@@ -39,6 +40,8 @@ LIBRARY = "assistant.cli.library_commands:"
 SHOW_LIBRARY = "assistant.cli.show_library:"
 PROMPTS = "assistant.cli.prompt_commands:"
 SHOW_PROMPTS = "assistant.cli.show_prompts:"
+GALLERY = "assistant.cli.gallery_commands:"
+CONTROLS = "assistant.cli.control_commands:"
 PICTURES = "assistant.cli.picture_commands:"
 MODELS = "assistant.cli.model_commands:"
 SHOW_MODELS = "assistant.cli.show_models:"
@@ -424,6 +427,36 @@ COMMANDS: tuple[Command, ...] = (
         tuple(Argument(names, options) for names, options in grid_arguments()),
         PICTURES + "grid",
         SHOW + "grid",
+    ),
+    Command(
+        "preprocess",
+        "Make a condition for control of a picture: edges, lines, poses, depth, ...",
+        tuple(Argument(names, options) for names, options in preprocess_arguments()),
+        CONTROLS + "preprocess",
+        CONTROLS + "show_preprocess",
+    ),
+    Command(
+        "train controlnet",
+        "Train a ControlNet for a checkpoint on a folder of pictures",
+        tuple(Argument(names, options) for names, options in TRAINING),
+        CONTROLS + "train",
+        CONTROLS + "show_train",
+    ),
+    Command(
+        "gallery list",
+        "List the pictures, or those that fit: words, model:x, seed:5, sampler:x, rating:>=3",
+        (_a("query", nargs="?", metavar="WORDS"), _a("-n", type=int, default=50, help="how many (50)")),
+        GALLERY + "listed",
+        SHOW + "gallery",
+        light=True,
+    ),
+    Command(
+        "gallery rate",
+        "Rate a picture from 1 to 5; 0 takes the rating away",
+        (_a("picture", metavar="PICTURE"), _a("rating", type=int, metavar="N")),
+        GALLERY + "rate",
+        SHOW + "rated",
+        light=True,
     ),
     Command(
         "image-info",

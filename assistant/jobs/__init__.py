@@ -20,10 +20,13 @@ class Kind:
 
 _LIBRARY = "assistant.jobs.library:"
 _OTHERS = "assistant.jobs.handlers:"
+_CONTROL = "assistant.jobs.control:"
 
 HANDLERS: dict[str, Kind] = {
     "render": Kind(_OTHERS + "render", "studio", True, "Render a picture"),
     "grid": Kind(_OTHERS + "grid", "studio", True, "Render a grid"),
+    "preprocess": Kind(_CONTROL + "preprocess", "studio", False, "Make a condition of a picture"),
+    "train-controlnet": Kind(_CONTROL + "train_controlnet", "studio", True, "Train a ControlNet"),
     "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
     "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
     "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -47,9 +46,10 @@ class Lane:
         self._paths = paths
         self._home = home
         self._receive = receive
-        self._requests: queue.Queue[Request | None] = queue.Queue()
-        self._dropped: set[int] = set()
+        self._waiting: list[Request] = []
+        self._paused = False
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._current: Request | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._events: IO[str] | None = None
@@ -58,11 +58,50 @@ class Lane:
         self._thread.start()
 
     def submit(self, request: Request) -> None:
-        self._requests.put(request)
+        with self._changed:
+            self._waiting.append(request)
+            self._changed.notify()
 
     @property
     def busy(self) -> bool:
-        return self._current is not None or not self._requests.empty()
+        return self._current is not None or bool(self._waiting)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Numbers of the requests that have not begun, the next first."""
+        with self._lock:
+            return [request.id for request in self._waiting]
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def pause(self, yes: bool) -> None:
+        """Begin nothing durable any more, or go on; what runs goes on to its end, questions of the moment too."""
+        with self._changed:
+            self._paused = yes
+            self._changed.notify()
+
+    def move(self, number: int, by: int) -> bool:
+        """Let a waiting request come earlier (below 0) or later; whether its place changed."""
+        with self._lock:
+            at = next((n for n, request in enumerate(self._waiting) if request.id == number), None)
+            if at is None:
+                return False
+            to = min(max(at + by, 0), len(self._waiting) - 1)
+            self._waiting.insert(to, self._waiting.pop(at))
+            return to != at
+
+    def _next(self) -> Request | None:
+        """The request to do now, None when the lane closes. The caller holds nothing."""
+        with self._changed:
+            while not self._closing:
+                for number, request in enumerate(self._waiting):
+                    if not (self._paused and request.row):
+                        self._current = self._waiting.pop(number)
+                        return self._current
+                self._changed.wait()
+            return None
 
     @property
     def running(self) -> bool:
@@ -73,9 +112,14 @@ class Lane:
         """Cancel a request wherever it stands; its `cancelled` event follows."""
         with self._lock:
             current, child = self._current, self._child
-            if current is None or current.id != number:
-                self._dropped.add(number)
+            dropped = next((request for request in self._waiting if request.id == number), None)
+            if dropped is not None:
+                self._waiting.remove(dropped)
+            elif current is None or current.id != number:
                 return
+        if dropped is not None:
+            self._drop(dropped)
+            return
         folder = self._paths.state / "cancel"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / str(number)).touch()
@@ -95,9 +139,9 @@ class Lane:
 
     def close(self, patience: float = 1.0) -> None:
         """End the child: at once when idle, by its group when it does not listen."""
-        self._closing = True
-        self._requests.put(None)
-        with self._lock:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
             current, child = self._current, self._child
         if current is not None:
             self.cancel(current.id)
@@ -138,22 +182,17 @@ class Lane:
         self._events = os.fdopen(reading, encoding="utf-8")
         return child
 
+    def _drop(self, request: Request) -> None:
+        """A request that is cancelled before it began."""
+        if request.row:
+            Queue(self._paths.jobs).finish(request.id, "cancelled")
+        self._receive(request.id, {"kind": "cancelled"})
+
     def _run(self) -> None:
-        while (request := self._requests.get()) is not None and not self._closing:
+        while (request := self._next()) is not None:
             with self._lock:
-                if request.id in self._dropped:
-                    self._dropped.discard(request.id)
-                    dropped = True
-                else:
-                    dropped = False
-                    if self._child is None or self._child.poll() is not None:
-                        self._child = self._start()
-                    self._current = request
-            if dropped:
-                if request.row:
-                    Queue(self._paths.jobs).finish(request.id, "cancelled")
-                self._receive(request.id, {"kind": "cancelled"})
-                continue
+                if self._child is None or self._child.poll() is not None:
+                    self._child = self._start()
             last = self._converse(request)
             with self._lock:
                 self._current = None

@@ -43,12 +43,30 @@ class Runner:
     def share_memory(self, wanted: str) -> None:
         """`always`, `never`, or `auto`: where there is a GPU, whose memory is the scarcer."""
         shared = wanted == "always" or (wanted == "auto" and shutil.which("nvidia-smi") is not None)
-        self.needs_room = frozenset({"render"}) if shared else frozenset()
+        self.needs_room = frozenset({"render", "grid"}) if shared else frozenset()
 
     def cancel(self, number: int) -> None:
         """Cancel a job of this program; one that has ended is left alone."""
         if number in self._lane_of:
             self._lanes[self._lane_of[number]].cancel(number)
+
+    def pause(self, yes: bool) -> None:
+        """Begin no job of the queue any more, or go on. What runs ends; questions of the moment are still answered."""
+        for lane in self._lanes.values():
+            lane.pause(yes)
+
+    @property
+    def paused(self) -> bool:
+        return any(lane.paused for lane in self._lanes.values())
+
+    def move(self, number: int, by: int) -> bool:
+        """Let a waiting job come earlier (below 0) or later; whether its place changed."""
+        return number in self._lane_of and self._lanes[self._lane_of[number]].move(number, by)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Numbers of the jobs that have not begun, in the order in which they will."""
+        return [number for lane in self._lanes.values() for number in lane.waiting]
 
     def forget(self, number: int) -> None:
         """The job's last event has come."""

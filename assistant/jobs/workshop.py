@@ -61,14 +61,19 @@ class Workshop:
     @cached_property
     def catalogue(self) -> Catalogue:
         roots = [self.paths.models, *(Path(p).expanduser() for p in self.settings["studio.models"])]
-        return Catalogue(roots)
+        return Catalogue(roots, self.paths.catalogue)
 
     @cached_property
     def engine(self) -> Engine:
         from generation.engine import Engine
 
         device = self.settings["studio.device"]
-        return Engine(self.catalogue, device=None if device == "auto" else device)
+        return Engine(
+            self.catalogue,
+            device=None if device == "auto" else device,
+            precision=self.settings["studio.precision"],
+            offload=self.settings["studio.offload"],
+        )
 
     def language_model(self) -> LanguageModel:
         """The model the settings name; loaded again when they name another. Raises `ModelMissing`."""

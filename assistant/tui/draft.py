@@ -14,9 +14,8 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.css.query import NoMatches
 from textual.widgets import Label, Static, TextArea
 
-from assistant.completion import NONE, Completion, Item, complete, unknown
+from assistant.completion import NONE, Completion, Item, Names, complete, unknown
 from assistant.errors import AssistantError
-from assistant.prompt_names import PromptNames
 from assistant.tui.completions import Completions
 from assistant.tui.expansion_form import ExpansionForm
 from assistant.tui.keys import bindings
@@ -30,6 +29,12 @@ from generation.prompts.edit import adjust_weight
 from generation.prompts.grammar import parse
 from generation.prompts.tokens import ClipTokenizer
 
+# A checkpoint's family -> how long a negative prompt it takes; the others say nothing of it.
+FAMILIES = {"sd15": "sd15", "sdxl": "sdxl", "sd15-inpainting": "sd15", "sdxl-inpainting": "sdxl"}
+
+
+MINE = ("styles", "your prompts")  # origins of a phrase that are worth telling
+
 
 class DraftRoom(Vertical):
     """Edits a prompt and its negative; a proposal is shown as a difference and taken only by Ctrl+T."""
@@ -40,7 +45,7 @@ class DraftRoom(Vertical):
         super().__init__(id=id)
         self._tokenizer: ClipTokenizer | None = None
         self._tools: ModuleType | None = None
-        self._names = PromptNames()
+        self._names = Names()
         self._expanding: int | None = None
         self._asked: dict[str, Any] | None = None
         self._variants: list[dict[str, Any]] = []
@@ -107,7 +112,7 @@ class DraftRoom(Vertical):
 
         self.app.call_from_thread(self._named, gather(self.app.paths, self.app.settings))  # type: ignore[attr-defined]
 
-    def _named(self, names: PromptNames) -> None:
+    def _named(self, names: Names) -> None:
         self._names = names
         self.query_one(ExpansionForm).name_templates(names.templates)
         self._measure()
@@ -230,6 +235,8 @@ class DraftRoom(Vertical):
         if self._expanding is not None:
             return
         asked = {**self.query_one(ExpansionForm).values(), "idea": idea, "negative": self.negative}
+        with suppress(NoMatches):
+            asked["family"] = FAMILIES.get(self.app.room("studio").family, "")  # type: ignore[attr-defined]
         if self._asked is not None and {**self._asked, "seed": 0} == {**asked, "seed": 0}:
             if self._variant + 1 < len(self._variants):
                 self._show_variant(self._variant + 1)
@@ -271,6 +278,11 @@ class DraftRoom(Vertical):
             if one.kind != "delete":
                 out.append(one.new, "" if one.kind == "equal" else "green")
         out.append(f"\nNegative: {draft['negative']}", "dim")
+        if draft.get("translated"):
+            out.append(f"\nPut into English: {draft['translated']}", "dim")
+        mine = [text for text, origin in draft.get("origins", {}).items() if origin in MINE]
+        if mine:
+            out.append(f"\nYours: {', '.join(mine)}", "dim")
         for source in draft["sources"]:
             out.append(f"\n“{source['used']}” from {source['title']}, line {source['line_start']}", "dim")
         out.append("\nCtrl+T", "bold")

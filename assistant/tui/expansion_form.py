@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from textual.app import ComposeResult
@@ -25,7 +26,7 @@ class ExpansionForm(Horizontal):
         yield Slider("strength", 0.7, id="expand-strength")
         yield Slider("chunks", 1, low=1, high=4, step=1, id="expand-chunks")
 
-    def name_templates(self, names: tuple[str, ...]) -> None:
+    def name_templates(self, names: Sequence[str]) -> None:
         select = self.query_one("#expand-template", Select)
         value = select.value if select.value in names else "auto"
         select.set_options([(name, name) for name in ("auto", *(n for n in names if n != "auto"))])

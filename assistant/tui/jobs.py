@@ -68,11 +68,19 @@ class JobsRoom(Vertical):
         table.clear()
         for job in jobs:
             began = datetime.fromtimestamp(job.created).strftime("%m-%d %H:%M")
-            state = Text(self._live.get(job.id, job.state), STYLES.get(job.state, ""))
+            state = Text(self._live.get(job.id) or self._place(job), STYLES.get(job.state, ""))
             table.add_row(str(job.id), began, job.kind, state, Text(_about(job)), key=str(job.id))
         if jobs:
             table.move_cursor(row=min(row, len(jobs) - 1))
         self._detail()
+
+    def _place(self, job: Job) -> str:
+        """The state, of a waiting job with its place in the queue."""
+        runner = self.app.runner  # type: ignore[attr-defined]
+        if runner is None or job.id not in runner.waiting:
+            return job.state
+        place = runner.waiting.index(job.id) + 1
+        return f"paused, {place}" if runner.paused else f"waits, {place}"
 
     def on_work(self, number: int, event: dict[str, Any]) -> None:
         """An event of any lane."""
@@ -113,6 +121,23 @@ class JobsRoom(Vertical):
             self.app.stop(job.id)  # type: ignore[attr-defined]
         elif job is not None:
             self.notify(f"Job {job.id} has ended already.", markup=False)
+
+    def action_pause(self) -> None:
+        runner = self.app.runner  # type: ignore[attr-defined]
+        if runner is not None:
+            runner.pause(not runner.paused)
+            said = "No further job begins; P goes on." if runner.paused else "Jobs begin again."
+            self.notify(said, markup=False)
+            self.refresh_jobs()
+
+    def action_move(self, by: int) -> None:
+        job, runner = self._chosen(), self.app.runner  # type: ignore[attr-defined]
+        if job is None or runner is None:
+            return
+        if runner.move(job.id, by):
+            self.refresh_jobs()
+        elif job.id not in runner.waiting:
+            self.notify("Only a job that waits has a place in the queue.", markup=False)
 
     def action_again(self) -> None:
         job = self._chosen()

@@ -30,7 +30,8 @@ class Key:
         """`F5, Ctrl+R`."""
         names = {
             "enter": "Enter", "escape": "Esc", "up": "Up", "down": "Down", "pageup": "PgUp", "pagedown": "PgDn",
-            "delete": "Delete", "space": "Space", "home": "Home", "end": "End",
+            "delete": "Delete", "space": "Space",
+            "plus": "+", "equals_sign": "=", "minus": "-", "slash": "/", "home": "Home", "end": "End",
         }  # fmt: skip
         out = []
         for key in self.keys.split(","):
@@ -141,7 +142,23 @@ KEYS: tuple[Key, ...] = (
     Key("kept", "k", "cursor_up", "Up", "Former prompt", False),
     Key("studio", "f5,ctrl+r", "render", "Render", "Render the prompt of the draft", priority=True),
     Key("studio", "shift+f5,f17", "render_four", "Four", "Render it with four seeds", False, True),
+    Key("studio", "ctrl+d", "draw_mask", "Mask", "Draw the mask of an inpainting over its picture", False, True),
+    Key("mask", "up,k", "step(0, -1)", "Up", "Move the brush", False),
+    Key("mask", "down,j", "step(0, 1)", "Down", "Move the brush", False),
+    Key("mask", "left,h", "step(-1, 0)", "Left", "Move the brush", False),
+    Key("mask", "right,l", "step(1, 0)", "Right", "Move the brush", False),
+    Key("mask", "space", "paint", "Paint", "Paint where the brush stands; the mouse paints as well", False),
+    Key("mask", "e", "erase", "Erase", "Erase instead, or paint again", False),
+    Key("mask", "plus,equals_sign", "brush(1)", "Larger", "A larger brush", False),
+    Key("mask", "minus", "brush(-1)", "Smaller", "A smaller brush", False),
+    Key("mask", "i", "invert", "Invert", "Change what is not painted", False),
+    Key("mask", "u,ctrl+z", "undo", "Undo", "Take the last stroke back", False),
+    Key("mask screen", "enter", "save", "Save", "Write the mask and use it", False, True),
+    Key("mask screen", "escape,q", "close", "Close", "Back without a mask", False),
     Key("gallery", "enter", "reuse", "Reuse", "Take the settings of the picture chosen in the gallery", False),
+    Key("gallery", "plus,equals_sign", "rate(1)", "Better", "Rate the picture a star higher", False),
+    Key("gallery", "minus", "rate(-1)", "Worse", "Rate the picture a star lower", False),
+    Key("gallery", "slash", "search", "Search", "Search by prompt, model:x, seed:5, rating:>=3", False),
     Key("gallery", "j,down", "cursor_down", "Down", "Next picture", False),
     Key("gallery", "k,up", "cursor_up", "Up", "Former picture", False),
     Key("picture", "m", "more_like_this", "More like it", "Four variations of the picture", False),
@@ -159,6 +176,9 @@ KEYS: tuple[Key, ...] = (
     Key("versions", "k", "cursor_up", "Up", "Former version", False),
     Key("jobs", "delete,x", "stop", "Cancel", "Cancel the chosen job"),
     Key("jobs", "r", "again", "Run again", "Run the chosen job once more"),
+    Key("jobs", "p", "pause", "Pause", "Begin no more jobs, or go on"),
+    Key("jobs", "plus,equals_sign", "move(-1)", "Earlier", "Let the chosen job come earlier", False),
+    Key("jobs", "minus", "move(1)", "Later", "Let the chosen job come later", False),
     Key("jobs", "j,down", "cursor_down", "Down", "Next job", False),
     Key("jobs", "k,up", "cursor_up", "Up", "Former job", False),
 )

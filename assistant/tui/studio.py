@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Input, Label, OptionList, ProgressBar, Select, Static
 from textual.widgets.option_list import Option
 
+from assistant.errors import AssistantError
+from assistant.gallery import BEST, GalleryIndex, Shot
 from assistant.tui.keys import bindings
 from assistant.tui.picture import Picture
 from assistant.tui.picture_actions import PictureActions
@@ -24,6 +27,7 @@ from generation.metadata import read
 from generation.operations import OPERATIONS
 from generation.parameters import Parameter
 from generation.specs import WEIGHTINGS, RenderSpec
+from knowledge.screen import shown
 
 # Field -> (label, type); an empty field leaves the choice to the model.
 FIELDS: dict[str, tuple[str, type]] = {
@@ -43,8 +47,15 @@ class Gallery(PictureActions, OptionList):
     BINDINGS = bindings("gallery") + bindings("picture")  # type: ignore[assignment]
 
     def chosen_picture(self) -> Path | None:
-        paths: list[Path] = self.app.room("studio").pictures
-        return paths[self.highlighted] if self.highlighted is not None and self.highlighted < len(paths) else None
+        path: Path | None = self.app.room("studio").chosen_path
+        return path
+
+    def action_rate(self, by: int) -> None:
+        if (path := self._chosen()) is not None:
+            self.app.room("studio").rate(path, by)
+
+    def action_search(self) -> None:
+        self.app.query_one("#gallery-query").focus()
 
     def action_reuse(self) -> None:
         self.action_select()
@@ -61,6 +72,7 @@ class StudioRoom(Vertical):
         self.pictures: list[Path] = []
         self._models: list[ModelEntry] = []
         self._watchers: dict[int, Any] = {}
+        self._shown: Path | None = None
         self._operation = "txt2img"
 
     def compose(self) -> ComposeResult:
@@ -117,7 +129,9 @@ class StudioRoom(Vertical):
                 yield Picture(id="picture")
                 yield Static("", id="render-state", markup=False)
                 yield ProgressBar(id="render-progress", show_eta=True)
-            yield Gallery(id="gallery")
+            with Vertical(id="gallery-side"):
+                yield Input(placeholder="Words, model:x, seed:5, rating:>=3", id="gallery-query", compact=True)
+                yield Gallery(id="gallery")
 
     async def on_mount(self) -> None:
         self.query_one("#render-progress").display = False
@@ -138,13 +152,69 @@ class StudioRoom(Vertical):
         """Models and pictures, read off the screen's thread."""
         app: Any = self.app
         roots = [app.paths.models, *(Path(p).expanduser() for p in app.settings["studio.models"])]
-        models = [e for e in Catalogue(roots).entries() if e.kind == "checkpoint" and not e.problem]
-        chosen = app.settings["studio.output"]
-        folder = Path(chosen).expanduser() if chosen else app.paths.output
-        pictures = sorted(folder.glob("*/*.png"), key=lambda p: p.stat().st_mtime, reverse=True)
-        app.call_from_thread(self._list, models, pictures[:SHOWN])
+        models = [
+            e for e in Catalogue(roots, app.paths.catalogue).entries() if e.kind == "checkpoint" and not e.problem
+        ]
+        app.call_from_thread(self._list_models, models)
+        self._index.refresh()
+        app.call_from_thread(self._find)
 
-    def _list(self, models: list[ModelEntry], pictures: list[Path]) -> None:
+    @property
+    def _index(self) -> GalleryIndex:
+        app: Any = self.app
+        chosen = app.settings["studio.output"]
+        return GalleryIndex(app.paths.gallery, [Path(chosen).expanduser() if chosen else app.paths.output])
+
+    @work(thread=True, exclusive=True, group="gallery", exit_on_error=False)
+    def _find(self) -> None:
+        """The pictures that fit what is typed above the gallery."""
+        try:
+            found = self._index.find(self.query_one("#gallery-query", Input).value, SHOWN)
+        except AssistantError as error:
+            self.app.call_from_thread(self._state, f"{error.message}. {error.hint}")
+            return
+        self.app.call_from_thread(self._show_gallery, found)
+
+    def _show_gallery(self, shots: list[Shot]) -> None:
+        gallery = self.query_one("#gallery", Gallery)
+        at = gallery.highlighted
+        before = self.chosen_path
+        self.pictures = [Path(shot.path) for shot in shots]
+        gallery.clear_options()
+        gallery.add_options([Option(_caption(shot)) for shot in shots])
+        if before in self.pictures:
+            gallery.highlighted = self.pictures.index(before)
+        elif at is not None and shots:
+            gallery.highlighted = min(at, len(shots) - 1)
+        if self.pictures and not self._rendering and self._shown is None:
+            self._show_picture(self.pictures[0])
+
+    @property
+    def chosen_path(self) -> Path | None:
+        at = self.query_one("#gallery", Gallery).highlighted
+        return self.pictures[at] if at is not None and at < len(self.pictures) else None
+
+    def _show_picture(self, *paths: Path | str) -> None:
+        self._shown = Path(paths[0])
+        self.query_one("#picture", Picture).show(*paths)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "gallery-query":
+            self._find()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "gallery-query":
+            self.query_one("#gallery").focus()
+
+    @work(thread=True, group="rate", exit_on_error=False)
+    def rate(self, path: Path, by: int) -> None:
+        """Raise or lower a picture's rating."""
+        index = self._index
+        rating = index.rate(path, min(max(index.rating(path) + by, 0), BEST))
+        self.app.call_from_thread(self._state, f"{path.name}: {stars(rating) or 'no rating'}")
+        self.app.call_from_thread(self._find)
+
+    def _list_models(self, models: list[ModelEntry]) -> None:
         self._models = models
         select = self.query_one("#model", Select)
         current = select.value
@@ -153,12 +223,11 @@ class StudioRoom(Vertical):
             names.insert(0, str(current))
         select.set_options([(name, name) for name in names])
         select.value = current
-        self.pictures = pictures
-        gallery = self.query_one("#gallery", Gallery)
-        gallery.clear_options()
-        gallery.add_options([Option(_caption(path)) for path in pictures])
-        if pictures:
-            self.query_one("#picture", Picture).show(pictures[0])
+
+    @property
+    def family(self) -> str:
+        """Of the chosen model, "" while it is not known."""
+        return next((entry.family for entry in self._models if entry.name == self.model), "")
 
     # Settings
 
@@ -193,6 +262,25 @@ class StudioRoom(Vertical):
         if fields := self.query(f"#own-{missing}"):
             fields.first().focus()
         self._state(f"{operation} of {picture.name}; F5 renders it")
+
+    def action_draw_mask(self) -> None:
+        """Paint the mask of the picture in the form; it goes into the form's field."""
+        image, mask = self.query("#own-image"), self.query("#own-mask")
+        if not mask or not image or not image.first(Input).value.strip():
+            self.notify("Choose the operation inpaint and a picture first; P on a picture does both.", markup=False)
+            return
+        from assistant.tui.mask_drawing import MaskDrawing
+
+        field = mask.first(Input)
+        former = Path(field.value).expanduser() if field.value.strip() else None
+
+        def take(path: Path | None) -> None:
+            if path is not None:
+                field.value = str(path)
+                self._state(f"{path.name} is the mask; F5 renders")
+
+        picture = Path(image.first(Input).value).expanduser()
+        self.app.push_screen(MaskDrawing(picture, self.app.paths.masks, former), take)  # type: ignore[attr-defined]
 
     def lock_seed(self, seed: Any) -> bool:
         """Put a seed into the form; the same one again frees it. Whether it is locked now."""
@@ -329,7 +417,7 @@ class StudioRoom(Vertical):
             case "done":
                 self._end(number)
                 result = event["result"]
-                self.query_one("#picture", Picture).show(*(result.get("paths") or [result["path"]]))
+                self._show_picture(*(result.get("paths") or [result["path"]]))
                 spec = result["spec"]
                 how = (
                     f"{len(result['cells'])} cells"
@@ -358,11 +446,11 @@ class StudioRoom(Vertical):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if not self._rendering and event.option_list.has_focus:
-            self.query_one("#picture", Picture).show(self.pictures[event.option_index])
+            self._show_picture(self.pictures[event.option_index])
 
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         path = self.pictures[event.option_index]
-        self.query_one("#picture", Picture).show(path)
+        self._show_picture(path)
         try:
             spec = read(path).spec()
         except GenerationError as error:
@@ -396,13 +484,14 @@ def _field(parameter: Parameter, value: Any) -> Widget:
     return Vertical(label, field, classes="own-long")
 
 
-def _caption(path: Path) -> Text:
-    """`15:30 blue alien`, from the name the program gave."""
-    time, _, words = path.stem.partition("-")
+def stars(rating: int) -> str:
+    return "★" * rating
+
+
+def _caption(shot: Shot) -> Text:
+    """`15:30 ★★★ a blue alien`: when, how good, what."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    if len(time) == 6 and time.isdigit():
-        text.append(f"{time[:2]}:{time[2:4]} ", "dim")
-        text.append(words.replace("-", " "))
-    else:
-        text.append(path.stem)
-    return text
+    made = datetime.fromtimestamp(shot.mtime / 1e9)
+    text.append(f"{made:%m-%d %H:%M} " if made.date() != datetime.now().date() else f"{made:%H:%M} ", "dim")
+    text.append(f"{stars(shot.rating)} " if shot.rating else "", "yellow")
+    return text.append(shown(" ".join(shot.prompt.split())) or Path(shot.path).stem)

@@ -5,13 +5,16 @@ An operation is `run(stage: generation.stage.Stage) -> float32 [batch, height, w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from generation.parameters import Parameter
 
 RESIZES = ("stretch", "crop", "fill")
 FILLS = ("original", "blurred", "noise", "nothing")
 UPSCALERS = ("latent", "lanczos")
+WHICH = ("largest", "all", "left", "right")
 
 IMAGE = Parameter("image", "file", "", "The picture to start from", required=True)
 STRENGTH = Parameter("strength", "number", 0.75, "How much is made anew: 0 nothing, 1 everything", 0.0, 1.0)
@@ -26,13 +29,21 @@ VARIATION = (
 class Operation:
     """`run` is "module:function"; `help` a sentence; `parameters` those beside the ones every render has.
 
-    One that `rewrites` is no render itself: its function makes another spec of a spec.
+    One that `rewrites` is no render itself: its function makes another spec of a spec. One that is not `prompted` reads
+    no text. `prompt` says what stands in for a prompt that is not given: the picture's "own", "none" (there need be
+    no text), or nothing, so that it "must" be given. `plain` is "module:function" of what needs no checkpoint: (spec,
+    catalogue, report, check) -> pictures, or None where this spec needs one after all. `fixed` fields of the spec are
+    the only ones the operation can work with.
     """
 
     run: str
     help: str
     parameters: tuple[Parameter, ...]
     rewrites: bool = False
+    prompted: bool = True
+    prompt: str = "own"
+    plain: str = ""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 _HERE = "generation.operations."
@@ -97,5 +108,66 @@ OPERATIONS: dict[str, Operation] = {
             ),
         ),
         rewrites=True,
+        prompt="none",
+    ),
+    "upscale": Operation(
+        _HERE + "upscale:run",
+        "A picture made larger; with a strength also refined by the model, tile by tile",
+        (
+            IMAGE,
+            Parameter("scale", "number", 2.0, "How many times larger", 1.0, 8.0),
+            Parameter(
+                "upscaler", "text", "lanczos", "lanczos, realesrgan-x4plus, ... or the name of a local file"
+            ),
+            Parameter("strength", "number", 0.0, "How much the model makes anew; 0: nothing", 0.0, 1.0),
+            Parameter("tile", "integer", 0, "Pixels a side of what the model sees at once; 0: its own size", 0, 2048),
+            Parameter("overlap", "number", 0.25, "Share of a tile that the next one covers too", 0.0, 0.5),
+        ),
+        prompt="none",
+        plain=_HERE + "upscale:plain",
+    ),
+    "instruct": Operation(
+        _HERE + "instruct:run",
+        "A picture changed as the prompt says, by a model made to follow instructions (InstructPix2Pix)",
+        (
+            IMAGE,
+            Parameter("image_cfg", "number", 1.5, "How closely it keeps to the picture", 1.0, 10.0),
+            RESIZE,
+        ),
+        prompt="must",
+    ),
+    "invert": Operation(
+        _HERE + "invert:run",
+        "A picture taken back to its noise under one prompt and rendered again under another (DDIM inversion)",
+        (
+            IMAGE,
+            Parameter("source_prompt", "text", "", "What the picture shows; none: nothing is said of it"),
+            Parameter("strength", "number", 1.0, "Share of the steps that is taken back", 0.0, 1.0),
+            Parameter("refinements", "integer", 2, "Times that each step back is solved again; 0: plain DDIM", 0, 10),
+            RESIZE,
+        ),
+        fixed={"sampler": "DDIM"},
+    ),
+    "face_swap": Operation(
+        "generation.faces.swapping:run",
+        "A face put into another picture, by insightface's local files",
+        (
+            IMAGE,
+            Parameter("face", "file", "", "The picture whose largest face is put in", required=True),
+            Parameter("which", "choice", "largest", "The faces it takes the place of", choices=WHICH),
+            Parameter("restore", "number", 0.0, "Share of a restorer's sharper face laid over it", 0.0, 1.0),
+            Parameter("swapper", "file", "", "inswapper's ONNX file; none: the one found"),
+        ),
+        prompted=False,
+    ),
+    "face_restore": Operation(
+        "generation.faces.restoring:run",
+        "Faces made sharp, by a local GFPGAN or CodeFormer file",
+        (
+            IMAGE,
+            Parameter("strength", "number", 1.0, "Share of the restored face", 0.0, 1.0),
+            Parameter("restorer", "file", "", "Its .onnx or .pth file; none: the one found"),
+        ),
+        prompted=False,
     ),
 }  # fmt: skip

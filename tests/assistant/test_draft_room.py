@@ -14,7 +14,7 @@ from textual.widgets import Checkbox, ContentSwitcher, Input, Select, Static
 from assistant import prompt_names
 from assistant.completion import Names
 from assistant.paths import Paths
-from assistant.prompt_names import PromptNames, gather
+from assistant.prompt_names import gather
 from assistant.settings import Settings
 from assistant.styles import Style
 from assistant.styles import write as write_styles
@@ -35,7 +35,7 @@ from tests.assistant.test_rooms import Recorder, text_of
 def app(paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Atelier:
     settings["look.preview"] = "halfcell"
     lora = ModelEntry("blue_alien", "/m/blue_alien.safetensors", "lora", "sd15", 1, ModelDefaults())
-    names = PromptNames(networks=[lora], wildcards=["animals"], styles=["Noir"], phrases={"golden hour": "lighting"})
+    names = Names(networks=[lora], wildcards=["animals"], styles=["Noir"], phrases={"golden hour": "lighting"})
     monkeypatch.setattr(prompt_names, "gather", lambda paths, settings: names)
     monkeypatch.setattr(PictureActions, "marked", None)
     return Atelier(paths, settings, work=False)

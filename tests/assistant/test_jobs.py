@@ -6,6 +6,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from assistant.errors import BadArgument
 from assistant.jobs import HANDLERS, LANES
+from assistant.jobs.lane import Lane, Request
 from assistant.jobs.queue import Queue
 from assistant.jobs.runner import Runner
 from assistant.paths import Paths
@@ -69,11 +71,19 @@ class Mailbox:
         self.events.put((number, event))
 
     def until(self, number: int, kinds: set[str], patience: float = 200) -> dict[str, Any]:
+        """The next event of that job and one of these kinds; those of other jobs wait for their turn."""
         deadline = time.monotonic() + patience
-        while True:
-            got, event = self.events.get(timeout=max(0.1, deadline - time.monotonic()))
-            if got == number and event["kind"] in kinds:
-                return event
+        others: list[tuple[int, dict[str, Any]]] = []
+        try:
+            while True:
+                got, event = self.events.get(timeout=max(0.1, deadline - time.monotonic()))
+                if got == number and event["kind"] in kinds:
+                    return event
+                if got != number:
+                    others.append((got, event))
+        finally:
+            for one in others:
+                self.events.put(one)
 
 
 ENDS = {"done", "failed", "cancelled"}
@@ -137,3 +147,57 @@ def test_a_question_of_the_moment_leaves_no_row(tmp_path: Path) -> None:
         assert runner.queue.list() == []
     finally:
         runner.close()
+
+
+def test_waiting_jobs_change_places_and_a_pause_holds_them_but_no_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane's own order, with a child that only says what it was asked."""
+    begun: queue.Queue[int] = queue.Queue()
+    go = threading.Semaphore(0)
+
+    class Child:
+        def poll(self) -> None:
+            return None
+
+    def converse(self: Lane, request: Request) -> dict[str, Any]:
+        begun.put(request.id)
+        go.acquire(timeout=60)
+        return {"id": request.id, "kind": "done"}
+
+    monkeypatch.setattr(Lane, "_start", lambda self: Child())
+    monkeypatch.setattr(Lane, "_converse", converse)
+    paths = Paths.find(tmp_path).make()
+    mailbox = Mailbox()
+    lane = Lane("studio", paths, None, mailbox.put)
+    rows = Queue(paths.jobs)
+    numbers = [rows.add("render", {}) for _ in range(4)]
+    for number in numbers:
+        lane.submit(Request(number, "render", {}, True))
+    first, second, third, fourth = numbers
+    assert begun.get(timeout=60) == first
+    assert lane.waiting == [second, third, fourth]
+    assert lane.move(fourth, -5)
+    assert not lane.move(fourth, -1)
+    assert not lane.move(first, 1)
+    assert lane.waiting == [fourth, second, third]
+    lane.cancel(second)
+    assert mailbox.until(second, ENDS)["kind"] == "cancelled"
+    assert rows.get(second).state == "cancelled"
+    lane.pause(True)
+    lane.submit(Request(-1, "ask", {}, False))
+    go.release()
+    # A question of the moment goes past what is held.
+    assert begun.get(timeout=60) == -1
+    go.release()
+    assert mailbox.until(-1, ENDS)["kind"] == "done"
+    assert lane.waiting == [fourth, third]
+    lane.pause(False)
+    assert begun.get(timeout=60) == fourth
+    go.release()
+    assert begun.get(timeout=60) == third
+    go.release()
+    assert mailbox.until(third, ENDS)["kind"] == "done"
+    assert not lane.busy
+    lane._child = None
+    lane.close()

@@ -214,6 +214,8 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "everywhere",
         "gallery",
         "library",
+        "mask",
+        "mask screen",
         "picture",
         "result",
         "slider",

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,8 @@ def test_the_cache_answers_until_something_changes(tmp_path: Path, monkeypatch: 
     # A note written beside the file counts as a change of it, and a file that is gone is forgotten.
     (root / "a.json").write_text('{"activation text": "zork"}', "utf-8")
     assert Catalogue([root], cache).find("a").triggers == ("zork",)
+    (root / "a.preview.png").write_bytes(b"")
+    assert Catalogue([root], cache).find("a").thumbnail == str(root / "a.preview.png")
     path.unlink()
     Catalogue([root], cache).entries()
     assert "a.safetensors" not in cache.read_text("utf-8")
@@ -386,12 +390,14 @@ def test_parts_of_pipelines_in_folders(tmp_path: Path) -> None:
         "vx": ({"_class_name": "AutoencoderKL", "scaling_factor": 0.13025}, ("vae", "sdxl")),
         "ad": ({"_class_name": "T2IAdapter"}, ("t2i-adapter", "unknown")),
         "mo": ({"_class_name": "MotionAdapter"}, ("motion", "unknown")),
+        "tr": ({"_class_name": "FluxTransformer2DModel"}, ("unknown", "unknown")),
     }
     for name, (config, _) in parts.items():
         weights(tmp_path / name / "diffusion_pytorch_model.safetensors", {"x": [1]})
         (tmp_path / name / "config.json").write_text(json.dumps(config), "utf-8")
-    found = {e.name: (e.kind, e.family) for e in Catalogue([tmp_path]).entries()[1:]}
-    assert found == {name: what for name, (_, what) in parts.items()}
+    entries = Catalogue([tmp_path]).entries()[1:]
+    assert {e.name: (e.kind, e.family) for e in entries} == {name: what for name, (_, what) in parts.items()}
+    assert [e.name for e in entries if "FluxTransformer2DModel" in e.problem] == ["tr"]
 
 
 def test_what_does_not_fit_together_is_said_with_the_reason() -> None:
@@ -423,3 +429,18 @@ def test_finding(tmp_path: Path) -> None:
         with pytest.raises(UnknownModel) as caught:
             found.find(name)
         assert caught.value.hint
+
+
+def test_looking_at_models_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from generation import architecture, catalogue, fitting, hashes\n"
+        "catalogue.Catalogue([Path('.')]).entries()\n"
+        "architecture.published('sdxl-inpainting')\n"
+        "print(sorted({'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'safetensors'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT / "docs"
+    )
+    assert found.stdout.strip() == "[]"

@@ -200,6 +200,25 @@ def test_code_is_named(tmp_path: Path) -> None:
     assert look(path).problem.removeprefix("holds code: ") in {"__builtin__.eval", "builtins.eval"}
 
 
+def repacked(path: Path, target: Path, how: int = zipfile.ZIP_STORED, cut: str = "") -> Path:
+    """A checkpoint with its parts packed, or with one of them cut to half."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w", how) as new:
+        for part in old.infolist():
+            data = old.read(part)
+            new.writestr(part.filename, data[: len(data) // 2] if cut and part.filename.endswith(cut) else data)
+    return target
+
+
+def test_archives_that_are_whole_and_yet_not_what_torch_writes(tmp_path: Path) -> None:
+    path = tmp_path / "m.ckpt"
+    torch.save({"a": torch.randn(64, 64), "b": torch.randn(8)}, path)
+    assert look(repacked(path, tmp_path / "same.ckpt")).problem == ""
+    assert "packed" in look(repacked(path, tmp_path / "packed.ckpt", zipfile.ZIP_DEFLATED)).problem
+    assert look(repacked(path, tmp_path / "cut.ckpt", cut="data/0")).problem == (
+        'the file is cut short: the numbers of "a" are not there'
+    )
+
+
 def test_what_trainers_leave_beside_the_weights_harms_nobody(tmp_path: Path) -> None:
     """The checkpoints of 2022 carry Lightning's callbacks under their class, which torch alone refuses to read."""
     state = {"a.b": torch.arange(6.0).reshape(2, 3)}

@@ -145,6 +145,13 @@ def test_what_the_weights_do_not_say_is_the_family_s(
         assert ids[-1] == (0 if tokenizer.pad_token == "!" else 49407)
 
 
+def test_a_configuration_beside_the_file_says_what_it_predicts(files: Any, tmp_path: Path) -> None:
+    path = tmp_path / "anime.safetensors"
+    path.symlink_to(files("sdxl"))
+    path.with_suffix(".yaml").write_text("model:\n  params:\n    parameterization: v\n", "utf-8")
+    assert load(look(path), "cpu", FLOAT).scheduler.config.prediction_type == "v_prediction"
+
+
 def test_the_tokenizers_are_clip_s() -> None:
     ids = tokenizers("sdxl")["tokenizer_2"]("a photo of a cat").input_ids
     assert ids == [49406, 320, 1125, 539, 320, 2368, 49407]

@@ -66,6 +66,15 @@ def test_size_batch_and_number_format_count() -> None:
     assert needs(dtype="bf16") == needs()
 
 
+def test_the_decoder_counts_where_it_is_the_largest() -> None:
+    """At 2,048 pixels the VAE needs six times what its own weights and the UNet's steps take."""
+    for offload in ("none", "model"):
+        plan = preflight(entry("sd15"), "cuda", "fp16", 2048, 2048, free=10**13, offload=offload)
+        assert plan.needs > 2048 * 2048 * memory.VAE_PIXEL
+    tiled = preflight(entry("sd15"), "cuda", "fp16", 2048, 2048, free=plan.needs - 1, offload="model")
+    assert tiled.vae_tiling
+
+
 def test_what_does_not_fit_at_all_is_said_with_the_numbers() -> None:
     with pytest.raises(RenderFailed) as caught:
         preflight(entry("sdxl"), "cuda", "fp16", 4096, 4096, free=2 * GIB)

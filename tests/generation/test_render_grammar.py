@@ -221,15 +221,6 @@ def test_and_with_editing_many_chunks_and_a_batch(engine: Engine, tmp_path: Path
     ).all()
 
 
-def test_networks_are_taken_out_and_told(engine: Engine, tmp_path: Path) -> None:
-    notes: list[dict[str, Any]] = []
-    spec = RenderSpec("a cat<lora:x:0.5> AND a dog", model="tiny", seed=3)
-    path = engine.render(spec, tmp_path / "b.png", report=notes.append).path
-    assert any("<lora:x> is not applied yet" in note.get("message", "") for note in notes)
-    assert not any("AND" in note.get("message", "") for note in notes)
-    assert (np.asarray(Image.open(path)) == made(engine, tmp_path, "a cat AND a dog")[0]).all()
-
-
 def test_a_plain_prompt_hooks_nothing(engine: Engine) -> None:
     loaded = engine.prepare("tiny")
     plan = loaded.conditioner.plan("a (red:1.2) [fox], 16:9 portrait", "blur", 20)

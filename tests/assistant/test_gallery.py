@@ -1,0 +1,92 @@
+"""The gallery's index: in step with the folders, searched by what pictures carry, rated."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from assistant.errors import BadArgument
+from assistant.gallery import GalleryIndex, chosen
+from generation.specs import RenderSpec
+
+
+def picture(path: Path, when: int, **fields: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = PngInfo()
+    texts.add_text("atelier", json.dumps(RenderSpec(**fields).to_json()))
+    Image.new("RGB", (16, 8)).save(path, pnginfo=texts)
+    os.utime(path, (when, when))
+    return path
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> GalleryIndex:
+    folder = tmp_path / "pictures"
+    picture(folder / "a" / "fox.png", 100, prompt="a Red fox", model="demo", seed=5, sampler="Euler")
+    picture(folder / "b" / "cat.png", 200, prompt="a blue cat", negative="dog", model="other", seed=50)
+    found = GalleryIndex(tmp_path / "gallery.sqlite3", [folder])
+    found.refresh()
+    return found
+
+
+def names(index: GalleryIndex, query: str = "") -> list[str]:
+    return [Path(shot.path).name for shot in index.find(query)]
+
+
+def test_what_is_new_changed_or_gone_is_noticed_and_nothing_else_is_read(index: GalleryIndex, tmp_path: Path) -> None:
+    assert names(index) == ["cat.png", "fox.png"]
+    assert index.refresh() == 0
+    picture(tmp_path / "pictures" / "a" / "fox.png", 300, prompt="a green fox", seed=6)
+    (tmp_path / "pictures" / "b" / "cat.png").unlink()
+    picture(tmp_path / "pictures" / "new.png", 250, prompt="owl")
+    (tmp_path / "pictures" / "broken.png").write_bytes(b"no picture")
+    os.utime(tmp_path / "pictures" / "broken.png", (1, 1))
+    (tmp_path / "pictures" / ".hidden.png.part").write_bytes(b"")
+    assert index.refresh() == 3
+    assert names(index) == ["fox.png", "new.png", "broken.png"]
+    assert index.find("green")[0].seed == 6
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("red", ["fox.png"]), ("RED fox", ["fox.png"]), ("red cat", []), ("cat.png", ["cat.png"]),
+        ("model:demo", ["fox.png"]), ("seed:5", ["fox.png"]), ("seed:>=5", ["cat.png", "fox.png"]),
+        ("seed:<50 fox", ["fox.png"]), ("negative:dog", ["cat.png"]), ('sampler:"euler"', ["fox.png"]),
+        ("operation:txt2img", ["cat.png", "fox.png"]), ("rating:0", ["cat.png", "fox.png"]), ("model:demo seed:50", []),
+    ],
+)  # fmt: skip
+def test_pictures_are_found_by_words_and_fields(index: GalleryIndex, query: str, wanted: list[str]) -> None:
+    assert names(index, query) == wanted
+
+
+def test_ratings_stay_with_the_path_and_can_be_asked_for(index: GalleryIndex, tmp_path: Path) -> None:
+    fox = tmp_path / "pictures" / "a" / "fox.png"
+    assert index.rate(fox, 4) == 4
+    assert names(index, "rating:>3") == ["fox.png"]
+    os.utime(fox, (400, 400))
+    index.refresh()
+    assert (index.rating(fox), names(index, "rating:>=4")) == (4, ["fox.png"])
+    index.rate(fox, 0)
+    assert names(index, "rating:>=1") == []
+    with pytest.raises(BadArgument, match="out of range"):
+        index.rate(fox, 6)
+
+
+def test_what_cannot_be_is_told(index: GalleryIndex, tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="no number"):
+        index.find("seed:five")
+    assert chosen(index, "fox.png").seed == 5
+    with pytest.raises(BadArgument, match="not in the gallery") as caught:
+        chosen(index, "foxx.png")
+    assert "fox.png" in caught.value.hint
+    assert GalleryIndex(tmp_path / "none.sqlite3", [tmp_path / "no folder"]).find() == []
+    (tmp_path / "bad.sqlite3").write_text("no database at all, " * 100)
+    with pytest.raises(BadArgument, match="cannot be used"):
+        GalleryIndex(tmp_path / "bad.sqlite3", []).refresh()
