@@ -35,7 +35,7 @@ _WORD = re.compile(r"[^\s,()\[\]<>:|]+")
 @dataclass(frozen=True)
 class Names:
     """The names there are. `networks` and `embeddings` are catalogue entries, `phrases` {phrase: where it is from},
-    `templates` what an idea can be expanded by."""
+    `templates` what an idea can be expanded by, `vectors` {embedding: the tokens it takes}."""
 
     networks: Sequence[ModelEntry] = ()
     embeddings: Sequence[ModelEntry] = ()
@@ -43,6 +43,7 @@ class Names:
     styles: Sequence[str] = ()
     phrases: dict[str, str] = field(default_factory=dict)
     templates: Sequence[str] = ()
+    vectors: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from assistant.prompt_shelf import Shelf
 from assistant.settings import Settings
 from assistant.versions import Versions
 from generation.catalogue import Catalogue
+from generation.prompts.named_vectors import count
 
 RECENT = 200  # versions whose phrases are proposed
 
@@ -44,6 +45,7 @@ def gather(paths: Paths, settings: Settings) -> Names:
         styles=[style.name for style in known],
         phrases={phrase: source for phrase, source in found.items() if 2 < len(phrase) < 60},
         templates=_templates(paths),
+        vectors={entry.name: count(Path(entry.path)) for entry in entries if entry.kind == "embedding"},
     )
 
 

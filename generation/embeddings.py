@@ -9,7 +9,6 @@ tokenizer and no weight of the model changes. Leaves finding the files to `catal
 from __future__ import annotations
 
 import pickle
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,18 +22,12 @@ from safetensors.torch import load_file
 from generation.catalogue import PICKLE, ModelEntry
 from generation.errors import BadWeights
 from generation.prompts.chunks import SIZE
+from generation.prompts.named_vectors import FIRST, FirstId, pattern
 from generation.prompts.tokens import ClipTokenizer
 
-FIRST = 1 << 20
 # Widths of a file's tensors, one a text encoder -> the family it is made for.
 FAMILIES = {(768,): "sd15", (1024,): "sd2", (768, 1280): "sdxl"}
 ENCODERS = ("clip_l", "clip_g")  # SDXL's two, in the order of its pipeline
-
-
-class FirstId(int):
-    """The id of an embedding's first vector; its `length` vectors stand in one chunk, as the chunker reads here."""
-
-    length: int = 1
 
 
 def load(path: Path) -> list[torch.Tensor]:
@@ -95,8 +88,7 @@ class Embeddings:
         self._files: dict[str, list[ModelEntry]] = {}
         for entry in entries:
             self._files.setdefault(unicodedata.normalize("NFC", entry.name).casefold(), []).append(entry)
-        names = sorted((name for name in self._files if name), key=len, reverse=True)
-        self._pattern = re.compile("|".join(_whole(name) for name in names), re.IGNORECASE) if names else None
+        self._pattern = pattern(self._files)
         self._ids: dict[str, list[int]] = {}
         self._tables: list[list[torch.Tensor]] = [[] for _ in encoders]
 
@@ -226,10 +218,3 @@ class PlacingHuggingFace:
                 inner += self._plain(text[start:end], add_special_tokens=False)["input_ids"] if ids is None else ids
             found["input_ids"][number] = [self._plain.bos_token_id, *inner, self._plain.eos_token_id]
         return found
-
-
-def _whole(name: str) -> str:
-    """A pattern of the name as a whole word; an edge that is no letter or digit needs no room beside it."""
-    before = r"(?<!\w)" if re.match(r"\w", name) else ""
-    behind = r"(?!\w)" if re.search(r"\w$", name) else ""
-    return before + re.escape(name) + behind

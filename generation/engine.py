@@ -178,12 +178,13 @@ class Engine:
             spec = _found(OPERATIONS[spec.operation].run)(spec)
         spec = _fixed(spec, report)
         if plain := OPERATIONS[spec.operation].plain:
-            made = _found(plain)(spec, self.catalogue, report, check)
+            image = spec.options.get("image")
+            size = pictures.size_for(pictures.read(image), spec.width, spec.height) if image else (256, 256)
+            whole = spec.resolve(ModelDefaults(*size), _drawn)
+            made = _found(plain)(whole, self.catalogue, report, check)
             if made is not None:
                 check()
-                size = pictures.size_for(pictures.read(spec.options["image"]), None, None)
-                spec = spec.resolve(ModelDefaults(*size), _drawn)
-                return _kept(made, spec, *_seeds(spec), output, began)
+                return _kept(made, whole, *_seeds(whole), output, began)
         _say_what_is_not_done(spec, report)
         networks = parse(spec.prompt).networks
         entries, family = self.catalogue.entries(), self.catalogue.find(spec.model).family

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.attachment_words import modifiers, reference, region
 from assistant.cli.commands import Result, do, given
 from assistant.cli.control_commands import control
 from assistant.cli.picture_table import FIELDS
@@ -30,11 +31,20 @@ def render(options: argparse.Namespace, paths: Paths, settings: Settings) -> Res
 
 def operate(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     """An operation on a picture; without a prompt the picture's own is taken."""
-    name = options.entry.name
+    name = options.entry.name.replace("-", "_")
     spec: dict[str, Any] = {"operation": name, "options": _own(name, options)}
-    if options.prompt is None and name != "variation":
-        known = _settings_of(Path(spec["options"]["image"])) or {}
-        spec["prompt"] = given(known.get("prompt"), "prompt")
+    if not OPERATIONS[name].prompted:
+        return do(
+            "render", _job({**spec, "prompt": "", "model": settings["studio.model"]}, options), paths, settings
+        ), 0
+    what = OPERATIONS[name]
+    if what.prompt == "must":
+        given(options.prompt, "prompt")
+    elif options.prompt is None and not what.rewrites:
+        own = spec["options"].get("image")
+        known = (_settings_of(Path(own)) if own else None) or {}
+        text = known.get("prompt", "")
+        spec["prompt"] = text if what.prompt == "none" else given(text, "prompt")
         spec["negative"] = known.get("negative", "")
     _take(spec, options, settings, fresh=True)
     spec.setdefault("prompt", "")
@@ -62,6 +72,12 @@ def _take(spec: dict[str, Any], options: argparse.Namespace, settings: Settings,
     spec.update({name: value for name in FIELDS if (value := getattr(options, name)) is not None})
     if options.control:
         spec["controls"] = [control(text) for text in options.control]
+    if options.region:
+        spec["regions"] = [region(text) for text in options.region]
+    if options.reference:
+        spec["references"] = [reference(text) for text in options.reference]
+    if options.modifier:
+        spec["modifiers"] = {**spec.get("modifiers", {}), **modifiers(options.modifier)}
 
 
 def _own(operation: str, options: argparse.Namespace) -> dict[str, Any]:

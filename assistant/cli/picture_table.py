@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from generation.attachments import MODIFIERS
 from generation.operations import OPERATIONS
 from generation.parameters import Parameter
 from generation.specs import WEIGHTINGS
@@ -30,12 +31,36 @@ SHARED: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "control by a picture: canny:pose.png,weight=0.8,end=0.7,model=NAME; may stand several times",
         },
     ),
+    (
+        ("--region",),
+        {
+            "metavar": "PLACE:PROMPT",
+            "action": "append",
+            "help": "another prompt for a part: left:a red apple,weight=0.8, or mask.png:...; may stand several times",
+        },
+    ),
+    (
+        ("--reference",),
+        {
+            "metavar": "FILE",
+            "action": "append",
+            "help": "a picture beside the prompt (IP-Adapter): photo.png,weight=0.7,kind=style,adapter=NAME",
+        },
+    ),
+    (
+        ("--modifier",),
+        {
+            "metavar": "NAME=VALUE",
+            "action": "append",
+            "help": f"{', '.join(parameter.name for parameter in MODIFIERS)}; may stand several times",
+        },
+    ),
     (("--clip-skip",), {"type": int}),
     (("--weighting",), {"choices": WEIGHTINGS, "help": "how (word:1.2) acts (compel)"}),
     (("--batch",), {"type": int, "help": "pictures in one go, with seeds that follow each other"}),
 )
 # These are read by the commands themselves.
-OWN = ("--output", "--control")
+OWN = ("--output", "--control", "--region", "--reference", "--modifier")
 FIELDS = tuple(names[-1].lstrip("-").replace("-", "_") for names, _ in SHARED if names[-1] not in OWN)
 
 
@@ -59,6 +84,8 @@ def arguments(operation: str) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
     if operation != "txt2img":
         prompt[1]["help"] = "the prompt; none: the picture's own"
     own = [option(p) for p in parameters if not p.required]
+    if not OPERATIONS[operation].prompted:
+        return [*needed, *own, SHARED[0]]
     again = (("--again",), {"metavar": "PICTURE", "help": "start from the settings of a picture"})
     return [*needed, prompt, *own, *SHARED, *([again] if operation == "txt2img" else [])]
 

@@ -44,12 +44,13 @@ GALLERY = "assistant.cli.gallery_commands:"
 CONTROLS = "assistant.cli.control_commands:"
 PICTURES = "assistant.cli.picture_commands:"
 MODELS = "assistant.cli.model_commands:"
+RECIPES = "assistant.cli.recipe_commands:"
 SHOW_MODELS = "assistant.cli.show_models:"
 
 
 def _picture(name: str, help: str, operation: str, run: str = "operate") -> Command:
     own = tuple(Argument(names, options) for names, options in arguments(operation))
-    return Command(name, help, own, PICTURES + run, SHOW + "render")
+    return Command(name.replace("_", "-"), help, own, PICTURES + run, SHOW + "render")
 
 
 # What a search or question may be confined to; in the question itself: tag:lens since:2024-05 (knowledge.filters).
@@ -441,6 +442,41 @@ COMMANDS: tuple[Command, ...] = (
         tuple(Argument(names, options) for names, options in TRAINING),
         CONTROLS + "train",
         CONTROLS + "show_train",
+    ),
+    Command(
+        "recipe run",
+        "Run a recipe (a graph of operations in a YAML file) over pictures, folders or prompts",
+        (
+            _a("recipe", metavar="FILE", help="the recipe"),
+            _a("inputs", nargs="*", metavar="INPUT", help="pictures, folders or patterns; none: those of the recipe"),
+            _a("-o", "--output", metavar="DIR", help="folder for the pictures; none: recipes in the pictures folder"),
+            _a("--off", metavar="STAGE", action="append", help="switch a stage off: it passes its picture through"),
+            _a("--set", metavar="NAME=VALUE", action="append", help="stage.setting=value, or variable=value"),
+            _a("--dry-run", action="store_true", help="check everything and show what would run"),
+            _a("--cluster", type=int, metavar="N", help="hand the inputs out to N workers of Ray"),
+        ),
+        RECIPES + "run",
+        RECIPES + "show_run",
+    ),
+    Command(
+        "recipe check",
+        "Check a recipe without running it",
+        (_a("recipe", metavar="FILE", help="the recipe"),),
+        RECIPES + "check",
+        RECIPES + "show_plan",
+        light=True,
+    ),
+    Command(
+        "recipe save",
+        "Make a recipe of a picture's own settings, and of those of the pictures it was made from",
+        (
+            _a("picture", metavar="PICTURE"),
+            _a("-o", "--output", metavar="FILE", help="the YAML file; none: beside the picture"),
+            _a("--force", action="store_true", help="write over a file that is there"),
+        ),
+        RECIPES + "save",
+        RECIPES + "show_plan",
+        light=True,
     ),
     Command(
         "gallery list",

@@ -27,6 +27,7 @@ HANDLERS: dict[str, Kind] = {
     "grid": Kind(_OTHERS + "grid", "studio", True, "Render a grid"),
     "preprocess": Kind(_CONTROL + "preprocess", "studio", False, "Make a condition of a picture"),
     "train-controlnet": Kind(_CONTROL + "train_controlnet", "studio", True, "Train a ControlNet"),
+    "recipe": Kind("assistant.jobs.recipes:run", "studio", True, "Run a recipe"),
     "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
     "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
     "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),

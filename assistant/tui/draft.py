@@ -27,6 +27,7 @@ from assistant.words import content_words
 from generation.prompts.chunks import chunk
 from generation.prompts.edit import adjust_weight
 from generation.prompts.grammar import parse
+from generation.prompts.named_vectors import CountingTokenizer
 from generation.prompts.tokens import ClipTokenizer
 
 # A checkpoint's family -> how long a negative prompt it takes; the others say nothing of it.
@@ -103,6 +104,8 @@ class DraftRoom(Vertical):
 
     def _ready(self, tokenizer: ClipTokenizer, tools: ModuleType) -> None:
         self._tokenizer, self._tools = tokenizer, tools
+        if self._names.vectors:
+            self._tokenizer = CountingTokenizer(tokenizer, self._names.vectors)
         self._measure()
 
     @work(thread=True, exclusive=True, group="names", exit_on_error=False)
@@ -114,6 +117,8 @@ class DraftRoom(Vertical):
 
     def _named(self, names: Names) -> None:
         self._names = names
+        if names.vectors and self._tokenizer is not None:
+            self._tokenizer = CountingTokenizer(ClipTokenizer.load(), names.vectors)
         self.query_one(ExpansionForm).name_templates(names.templates)
         self._measure()
 

@@ -15,7 +15,8 @@ TITLES = {
     "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft", "slider": "Sliders",
     "versions": "Versions of the draft (F10)", "kept": "Kept prompts", "studio": "Studio",
     "picture": "A picture, beside the text or in the gallery", "result": "The picture beside the text",
-    "gallery": "Gallery", "mask": "Drawing a mask", "mask screen": "The mask as a whole", "jobs": "Jobs",
+    "gallery": "Gallery", "attachments": "Hung onto a render (Ctrl+K)", "form": "Forms",
+    "mask": "Drawing a mask", "mask screen": "The mask as a whole", "jobs": "Jobs",
 }  # fmt: skip
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.widget import Widget
-from textual.widgets import Checkbox, Input, Label, OptionList, ProgressBar, Select, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Label, ProgressBar, Select, Static
 
-from assistant.errors import AssistantError
-from assistant.gallery import BEST, GalleryIndex, Shot
+from assistant.tui.gallery import Gallery
 from assistant.tui.keys import bindings
+from assistant.tui.parameter_form import field, values
 from assistant.tui.picture import Picture
-from assistant.tui.picture_actions import PictureActions
 from generation import samplers
+from generation.attachments import PARTS
 from generation.catalogue import Catalogue, ModelEntry
 from generation.errors import GenerationError
 from generation.metadata import read
 from generation.operations import OPERATIONS
-from generation.parameters import Parameter
 from generation.specs import WEIGHTINGS, RenderSpec
-from knowledge.screen import shown
 
 # Field -> (label, type); an empty field leaves the choice to the model.
 FIELDS: dict[str, tuple[str, type]] = {
@@ -38,27 +32,6 @@ FIELDS: dict[str, tuple[str, type]] = {
     "seed": ("Seed", int),
     "batch": ("Batch", int),
 }
-SHOWN = 60  # pictures in the gallery
-
-
-class Gallery(PictureActions, OptionList):
-    """Pictures that were made, the newest first."""
-
-    BINDINGS = bindings("gallery") + bindings("picture")  # type: ignore[assignment]
-
-    def chosen_picture(self) -> Path | None:
-        path: Path | None = self.app.room("studio").chosen_path
-        return path
-
-    def action_rate(self, by: int) -> None:
-        if (path := self._chosen()) is not None:
-            self.app.room("studio").rate(path, by)
-
-    def action_search(self) -> None:
-        self.app.query_one("#gallery-query").focus()
-
-    def action_reuse(self) -> None:
-        self.action_select()
 
 
 class StudioRoom(Vertical):
@@ -69,10 +42,9 @@ class StudioRoom(Vertical):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._rendering: list[int] = []
-        self.pictures: list[Path] = []
         self._models: list[ModelEntry] = []
         self._watchers: dict[int, Any] = {}
-        self._shown: Path | None = None
+        self._hung: dict[str, Any] = {}
         self._operation = "txt2img"
 
     def compose(self) -> ComposeResult:
@@ -121,6 +93,8 @@ class StudioRoom(Vertical):
                     id="operation",
                 )
                 yield Vertical(id="own")
+                yield Label("Hung onto it", classes="field")
+                yield Static("nothing; Ctrl+K adds", id="attached", markup=False)
                 yield Label("Grid: X, Y, Z", classes="field")
                 for name, example in (("x", "cfg=3,5,7"), ("y", "steps=10-30 (+10)"), ("z", "")):
                     yield Input(id=f"grid-{name}", placeholder=example, compact=True, classes="grid-axis")
@@ -129,14 +103,13 @@ class StudioRoom(Vertical):
                 yield Picture(id="picture")
                 yield Static("", id="render-state", markup=False)
                 yield ProgressBar(id="render-progress", show_eta=True)
-            with Vertical(id="gallery-side"):
-                yield Input(placeholder="Words, model:x, seed:5, rating:>=3", id="gallery-query", compact=True)
-                yield Gallery(id="gallery")
+            yield Gallery(id="gallery-side")
 
     async def on_mount(self) -> None:
         self.query_one("#render-progress").display = False
         await self._show_options("txt2img", {})
-        self._look_around()
+        self._find_models()
+        self.query_one(Gallery).look_around()
 
     def enter(self) -> None:
         if self.app.focused is None or self.app.focused.id not in FIELDS:
@@ -148,71 +121,14 @@ class StudioRoom(Vertical):
         return bool(self._rendering)
 
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
-    def _look_around(self) -> None:
-        """Models and pictures, read off the screen's thread."""
+    def _find_models(self) -> None:
+        """The checkpoints there are, read off the screen's thread."""
         app: Any = self.app
         roots = [app.paths.models, *(Path(p).expanduser() for p in app.settings["studio.models"])]
         models = [
             e for e in Catalogue(roots, app.paths.catalogue).entries() if e.kind == "checkpoint" and not e.problem
         ]
         app.call_from_thread(self._list_models, models)
-        self._index.refresh()
-        app.call_from_thread(self._find)
-
-    @property
-    def _index(self) -> GalleryIndex:
-        app: Any = self.app
-        chosen = app.settings["studio.output"]
-        return GalleryIndex(app.paths.gallery, [Path(chosen).expanduser() if chosen else app.paths.output])
-
-    @work(thread=True, exclusive=True, group="gallery", exit_on_error=False)
-    def _find(self) -> None:
-        """The pictures that fit what is typed above the gallery."""
-        try:
-            found = self._index.find(self.query_one("#gallery-query", Input).value, SHOWN)
-        except AssistantError as error:
-            self.app.call_from_thread(self._state, f"{error.message}. {error.hint}")
-            return
-        self.app.call_from_thread(self._show_gallery, found)
-
-    def _show_gallery(self, shots: list[Shot]) -> None:
-        gallery = self.query_one("#gallery", Gallery)
-        at = gallery.highlighted
-        before = self.chosen_path
-        self.pictures = [Path(shot.path) for shot in shots]
-        gallery.clear_options()
-        gallery.add_options([Option(_caption(shot)) for shot in shots])
-        if before in self.pictures:
-            gallery.highlighted = self.pictures.index(before)
-        elif at is not None and shots:
-            gallery.highlighted = min(at, len(shots) - 1)
-        if self.pictures and not self._rendering and self._shown is None:
-            self._show_picture(self.pictures[0])
-
-    @property
-    def chosen_path(self) -> Path | None:
-        at = self.query_one("#gallery", Gallery).highlighted
-        return self.pictures[at] if at is not None and at < len(self.pictures) else None
-
-    def _show_picture(self, *paths: Path | str) -> None:
-        self._shown = Path(paths[0])
-        self.query_one("#picture", Picture).show(*paths)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "gallery-query":
-            self._find()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input.id == "gallery-query":
-            self.query_one("#gallery").focus()
-
-    @work(thread=True, group="rate", exit_on_error=False)
-    def rate(self, path: Path, by: int) -> None:
-        """Raise or lower a picture's rating."""
-        index = self._index
-        rating = index.rate(path, min(max(index.rating(path) + by, 0), BEST))
-        self.app.call_from_thread(self._state, f"{path.name}: {stars(rating) or 'no rating'}")
-        self.app.call_from_thread(self._find)
 
     def _list_models(self, models: list[ModelEntry]) -> None:
         self._models = models
@@ -235,12 +151,12 @@ class StudioRoom(Vertical):
     def model(self) -> str:
         return str(self.query_one("#model", Select).value)
 
-    async def _show_options(self, operation: str, values: dict[str, Any]) -> None:
-        """The fields of an operation's own parameters, filled with `values`."""
+    async def _show_options(self, operation: str, now: dict[str, Any]) -> None:
+        """The fields of an operation's own parameters, filled with `now`."""
         self._operation = operation
         own = self.query_one("#own", Vertical)
         await own.remove_children()
-        await own.mount(*[_field(p, values.get(p.name, p.default)) for p in OPERATIONS[operation].parameters])
+        await own.mount(*[field(p, now.get(p.name, p.default), "own") for p in OPERATIONS[operation].parameters])
 
     async def on_select_changed(self, event: Select.Changed) -> None:
         if event.select.id == "operation" and event.value != self._operation:
@@ -289,21 +205,20 @@ class StudioRoom(Vertical):
         field.value = str(seed) if locked else ""
         return locked
 
-    def _options(self) -> dict[str, Any]:
-        """The operation's parameters as the form has them. Raises `GenerationError`."""
-        found: dict[str, Any] = {}
-        for parameter in OPERATIONS[self._operation].parameters:
-            field = self.query_one(f"#own-{parameter.name}")
-            if isinstance(field, Checkbox):
-                found[parameter.name] = field.value
-            elif isinstance(field, Select):
-                found[parameter.name] = str(field.value)
-            elif isinstance(field, Input) and field.value.strip():
-                text = field.value.strip()
-                found[parameter.name] = parameter.parsed(
-                    str(Path(text).expanduser().absolute()) if parameter.kind == "file" else text
-                )
-        return found
+    def action_attach(self) -> None:
+        """Controls, references, regions and modifiers of the next renders."""
+        from assistant.tui.attachments import Attachments
+
+        def take(found: dict[str, Any] | None) -> None:
+            if found is not None:
+                self._hang(found)
+
+        self.app.push_screen(Attachments(self._hung), take)
+
+    def _hang(self, found: dict[str, Any]) -> None:
+        self._hung = {name: value for name, value in found.items() if value}
+        counts = [f"{len(value)} {name if len(value) > 1 else name.rstrip('s')}" for name, value in self._hung.items()]
+        self.query_one("#attached", Static).update(", ".join(counts) or "nothing; Ctrl+K adds")
 
     async def spec(self) -> dict[str, Any]:
         """The form and the draft as a spec. Raises `GenerationError` for what cannot be."""
@@ -315,7 +230,8 @@ class StudioRoom(Vertical):
             **draft.origin(),
             "model": self.model,
             "operation": self._operation,
-            "options": self._options(),
+            "options": values(self, OPERATIONS[self._operation].parameters, "own"),
+            **self._hung,
             "weighting": str(self.query_one("#weighting", Select).value),
         }
         for name in ("steps", "cfg", "sampler"):
@@ -345,6 +261,7 @@ class StudioRoom(Vertical):
             )
         operation = spec.get("operation") if spec.get("operation") in OPERATIONS else "txt2img"
         await self._show_options(str(operation), spec.get("options") or {})
+        self._hang({name: spec.get(name) for name in (*PARTS, "modifiers")})
         for name, known in (
             ("operation", list(OPERATIONS)), ("sampler", samplers.names()), ("weighting", list(WEIGHTINGS)),
             ("model", [entry.name for entry in self._models]),
@@ -417,7 +334,7 @@ class StudioRoom(Vertical):
             case "done":
                 self._end(number)
                 result = event["result"]
-                self._show_picture(*(result.get("paths") or [result["path"]]))
+                self.query_one("#picture", Picture).show(*(result.get("paths") or [result["path"]]))
                 spec = result["spec"]
                 how = (
                     f"{len(result['cells'])} cells"
@@ -425,7 +342,7 @@ class StudioRoom(Vertical):
                     else (f"{spec['sampler']}, {spec['steps']} steps, CFG {spec['cfg']:g}")
                 )
                 self._state(f"{result['seconds']:.1f} s, seed {result['seed']}, {how}\n{result['path']}")
-                self._look_around()
+                self.query_one(Gallery).look_around()
             case "failed":
                 self._end(number)
                 self._state(f"{event['message']}. {event['hint']}".strip())
@@ -444,54 +361,22 @@ class StudioRoom(Vertical):
 
     # Gallery
 
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        if not self._rendering and event.option_list.has_focus:
-            self._show_picture(self.pictures[event.option_index])
+    def on_gallery_said(self, message: Gallery.Said) -> None:
+        self._state(message.text)
 
-    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        path = self.pictures[event.option_index]
-        self._show_picture(path)
+    async def on_gallery_looked(self, message: Gallery.Looked) -> None:
+        if self._rendering and not message.taken:
+            return
+        self.query_one("#picture", Picture).show(message.path)
+        if not message.taken:
+            return
         try:
-            spec = read(path).spec()
+            spec = read(message.path).spec()
         except GenerationError as error:
             self.notify(f"{error.message}. {error.hint}", severity="error", markup=False)
             return
         if spec:
             await self.fill(spec)
-            self._state(f"settings of {path.name} taken; F5 renders them again")
+            self._state(f"settings of {message.path.name} taken; F5 renders them again")
         else:
-            self._state(f"{path.name} carries no settings")
-
-
-def _field(parameter: Parameter, value: Any) -> Widget:
-    """A line of the form for one parameter; its id is `own-<name>`."""
-    name = f"own-{parameter.name}"
-    field: Widget
-    if parameter.kind == "flag":
-        field = Checkbox(parameter.label, bool(value), id=name, compact=True)
-        field.tooltip = parameter.help
-        return field
-    if parameter.kind == "choice":
-        field = Select([(c, c) for c in parameter.choices], value=value, allow_blank=False, compact=True, id=name)
-    else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-        kinds = {"integer": "integer", "number": "number"}
-        field = Input(text, id=name, type=kinds.get(parameter.kind, "text"), compact=True)  # type: ignore[arg-type]
-    field.tooltip = parameter.help
-    label = Label(parameter.label, classes="field")
-    if parameter.kind in {"integer", "number"}:
-        return Horizontal(label, field, classes="number")
-    return Vertical(label, field, classes="own-long")
-
-
-def stars(rating: int) -> str:
-    return "★" * rating
-
-
-def _caption(shot: Shot) -> Text:
-    """`15:30 ★★★ a blue alien`: when, how good, what."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    made = datetime.fromtimestamp(shot.mtime / 1e9)
-    text.append(f"{made:%m-%d %H:%M} " if made.date() != datetime.now().date() else f"{made:%H:%M} ", "dim")
-    text.append(f"{stars(shot.rating)} " if shot.rating else "", "yellow")
-    return text.append(shown(" ".join(shot.prompt.split())) or Path(shot.path).stem)
+            self._state(f"{message.path.name} carries no settings")

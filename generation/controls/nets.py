@@ -109,11 +109,13 @@ def refuse_misfit(network: Any, unet: Any, factor: int, entry: ModelEntry, model
     theirs, ours = unet.config, network.config
     differences: list[tuple[str, Any, Any]] = []
     if isinstance(network, T2IAdapter):
-        channels = list(theirs.block_out_channels)
-        differences.append(("channels", list(ours.channels)[: len(channels)], channels))
-        # SDXL's adapters fold twice as many pixels, since its first level adds them behind a halving.
-        wanted = factor * (2 if ours.adapter_type == "full_adapter_xl" else 1)
-        differences.append(("pixels a latent", ours.downscale_factor, wanted))
+        both = min(len(ours.channels), len(theirs.block_out_channels))
+        differences.append(("channels", list(ours.channels)[:both], list(theirs.block_out_channels)[:both]))
+        # SDXL's first level has no attention and adds an adapter's feature behind its halving, the others' before it.
+        layouts = {True: "like SDXL's", False: "like SD 1.5's"}
+        xl, late = ours.adapter_type == "full_adapter_xl", "CrossAttn" not in theirs.down_block_types[0]
+        differences.append(("first level", layouts[xl], layouts[late]))
+        differences.append(("pixels a latent", ours.downscale_factor, factor * (2 if xl else 1)))
     else:
         differences.append(("channels", list(ours.block_out_channels), list(theirs.block_out_channels)))
         differences.append(("layers a level", ours.layers_per_block, theirs.layers_per_block))
@@ -184,7 +186,8 @@ def adapter_config(shapes: Mapping[str, list[int]]) -> dict[str, Any]:
     blocks = len({name.split(".")[4] for name in shapes if name.startswith("adapter.body.0.resnets.")})
     light = "adapter.body.0.out_conv.weight" in shapes
     if light:
-        channels = [shapes[f"adapter.body.{level}.out_conv.weight"][0] for level in range(levels)]
+        # Its last level halves once more and keeps the width of the one before.
+        channels = [shapes[f"adapter.body.{level}.out_conv.weight"][0] for level in range(levels - 1)]
         folded = shapes["adapter.body.0.in_conv.weight"][1]
     else:
         channels = [shapes[f"adapter.body.{level}.resnets.0.block1.weight"][0] for level in range(levels)]

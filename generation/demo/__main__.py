@@ -4,6 +4,7 @@
     python -m generation.demo train --icons node_modules --work work [--hours 2] [--device cuda]
     python -m generation.demo export --work work
     python -m generation.demo evaluate
+    python -m generation.demo controlnet --icons node_modules --work work [--control-steps 2000]
     python -m generation.demo sheet --output docs/images/demo-sheet.png
 
 `train` may be killed and started again: each stage goes on from its last save.
@@ -19,21 +20,20 @@ from pathlib import Path
 from generation.catalogue import BUNDLED
 from generation.errors import GenerationError
 
-STEPS = ("tokenizer", "rasterise", "train", "export", "classifier", "evaluate", "sheet")
+STEPS = ("tokenizer", "rasterise", "train", "export", "classifier", "evaluate", "controlnet", "sheet")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; 2 for what the person can mend."""
     parser = argparse.ArgumentParser(prog="python -m generation.demo")
-    parser.add_argument(
-        "step", choices=("tokenizer", "rasterise", "train", "export", "classifier", "evaluate", "sheet")
-    )
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("--icons", type=Path, default=Path("node_modules"), help="folder of npm packages")
     parser.add_argument("--bpe", type=Path, help="bpe_simple_vocab_16e6.txt.gz, for the tokenizer")
     parser.add_argument("--work", type=Path, default=Path("work/demo"), help="training folder")
     parser.add_argument("--target", type=Path, default=BUNDLED, help="the checkpoint")
     parser.add_argument("--hours", type=float, default=2.0, help="time for the whole training")
     parser.add_argument("--steps", type=int, default=20000, help="most steps of the UNet")
+    parser.add_argument("--control-steps", type=int, default=2200, help="steps of the ControlNet; 0: measure it alone")
     parser.add_argument("--scenes", type=int, default=28000)
     parser.add_argument("--count", type=int, default=200, help="prompts of the evaluation")
     parser.add_argument("--device", default="cpu")
@@ -88,10 +88,30 @@ def _run(options: argparse.Namespace) -> None:
         from generation.demo.evaluate import evaluate
 
         print(json.dumps(evaluate(options.target, count=options.count, device=options.device), indent=1))
+    elif options.step == "controlnet":
+        _controlnet(options)
     else:
         from generation.demo.sheet import sheet
 
         sheet(options.target, options.output, options.device)
+
+
+def _controlnet(options: argparse.Namespace) -> None:
+    """Train the ControlNet on edges, lay down the held-out conditions, measure."""
+    from generation.controls.nets import DEMO
+    from generation.demo import control
+    from generation.training import controlnet
+
+    if options.control_steps:
+        if not (options.work / "data" / "pictures.npy").exists():
+            _rasterise(options)
+        from generation.demo.art import load_art
+
+        folder = options.work / "controlnet"
+        trained = control.train(options.target, options.work / "data", folder, options.control_steps, options.device)
+        print(f"{controlnet.write(trained, DEMO):,} bytes in {DEMO}")
+        control.draw_held_out(load_art(options.icons), DEMO)
+    print(json.dumps(control.measure(DEMO, device=options.device), indent=1))
 
 
 def _rasterise(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from generation.parameters import Parameter
 RESIZES = ("stretch", "crop", "fill")
 FILLS = ("original", "blurred", "noise", "nothing")
 UPSCALERS = ("latent", "lanczos")
+VIEWS = ("turnaround", "expressions", "both")
 WHICH = ("largest", "all", "left", "right")
 
 IMAGE = Parameter("image", "file", "", "The picture to start from", required=True)
@@ -147,6 +148,45 @@ OPERATIONS: dict[str, Operation] = {
             RESIZE,
         ),
         fixed={"sampler": "DDIM"},
+    ),
+    "character_sheet": Operation(
+        _HERE + "character_sheet:run",
+        "A character from all sides and in several moods, on one sheet",
+        (
+            Parameter("views", "choice", "turnaround", "What is on the sheet", choices=VIEWS),
+            Parameter("variety", "number", 0.1, "Share of other noise in each view but the first", 0.0, 1.0),
+            Parameter("poses", "file", "", "Folder of poses: front.png, side.json, ..."),
+            Parameter("pose_model", "text", "", "ControlNet for the poses"),
+            Parameter("pose_weight", "number", 1.0, "Its strength", 0.0, 2.0),
+        ),
+    ),
+    "style_transfer": Operation(
+        _HERE + "style_transfer:run",
+        "A picture in one of 26 painted manners, or in that of another picture",
+        (
+            IMAGE,
+            Parameter("style", "text", "0", "0 to 25, or a blend: 3:0.5,12:0.5"),
+            Parameter("style_image", "file", "", "A picture whose manner is taken instead"),
+            Parameter("strength", "number", 1.0, "How much of the manner", 0.0, 1.0),
+            Parameter("keep_colours", "flag", False, "Keep the picture's own colours"),
+            Parameter("largest", "integer", 1024, "Pixels of the longer side it is painted at", 64, 4096),
+        ),
+        prompted=False,
+        prompt="none",
+        plain=_HERE + "style_transfer:plain",
+    ),
+    "clip_guided": Operation(
+        _HERE + "clip_guided:run",
+        "A picture found in a local VQGAN by how well CLIP says it fits the prompt",
+        (
+            Parameter("vqgan", "file", "", "VQGAN's .ckpt or .safetensors, as vqgan_imagenet_f16_16384", required=True),
+            Parameter("clip", "file", "", "Folder of a CLIP model in transformers' layout", required=True),
+            Parameter("image", "file", "", "The picture to start from; none: codes drawn by the seed"),
+            Parameter("iterations", "integer", 200, "Steps of the search", 1, 5000),
+            Parameter("rate", "number", 0.1, "How far a step goes", 0.001, 1.0),
+            Parameter("cutouts", "integer", 32, "Parts of the picture that CLIP judges at each step", 1, 256),
+        ),
+        plain=_HERE + "clip_guided:plain",
     ),
     "face_swap": Operation(
         "generation.faces.swapping:run",

@@ -6,21 +6,34 @@ folder that is missing or incomplete is an error that names it. Only safetensors
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
 from scipy import ndimage
-from transformers import pipeline
+from transformers import (
+    AutoModelForDepthEstimation,
+    AutoModelForSemanticSegmentation,
+    AutoModelForUniversalSegmentation,
+    AutoTokenizer,
+    pipeline,
+)
 
 from generation.errors import BadWeights
 from generation.preprocessors.palette import ADE20K
 
 DEPTH = "Give weights: a folder of a depth model, such as Depth-Anything-V2-Small-hf."
 SEGMENTATION = "Give weights: a folder of a segmentation model trained on ADE20K, such as upernet-convnext-small."
+MAKERS: dict[str, tuple[Any, ...]] = {
+    "depth-estimation": (AutoModelForDepthEstimation,),
+    "image-segmentation": (AutoModelForSemanticSegmentation, AutoModelForUniversalSegmentation),
+}
+UNIVERSAL = ("oneformer", "mask2former", "maskformer")
 # Models that give distances; all others give nearness.
 METRIC = ("zoedepth", "glpn", "depth_pro")
 
@@ -69,7 +82,7 @@ def _nearness(image: Image.Image, weights: str) -> np.ndarray:
     if found.shape != (image.height, image.width):
         found = ndimage.zoom(found, (image.height / found.shape[0], image.width / found.shape[1]), order=1)
     low, high = float(found.min()), float(found.max())
-    return ((found - low) / max(high - low, 1e-6)).astype(np.float32)
+    return ((found - low) / (high - low or 1.0)).astype(np.float32)
 
 
 def _model(task: str, weights: str, hint: str) -> Any:
@@ -87,15 +100,31 @@ def _model(task: str, weights: str, hint: str) -> Any:
 def _loaded(task: str, folder: Path, changed: int, hint: str) -> Any:
     """The last model used stays in memory: several frames or a second pass ask for the same one."""
     device = 0 if torch.cuda.is_available() else -1
+    own = {"local_files_only": True, "trust_remote_code": False}
     try:
-        return pipeline(
-            task,
-            model=str(folder),
-            device=device,
-            model_kwargs={"local_files_only": True, "use_safetensors": True},
-            trust_remote_code=False,
-        )
+        makers = MAKERS[task]
+        # Models that tell things apart by masks have a class of their own; its processor may read a text as well.
+        universal = json.loads((folder / "config.json").read_text("utf-8")).get("model_type") in UNIVERSAL
+        model = makers[universal and len(makers) > 1].from_pretrained(folder, use_safetensors=True, **own)
+        words = AutoTokenizer.from_pretrained(folder, **own) if (folder / "tokenizer_config.json").is_file() else None
+        reader = _reader(folder)
+        return pipeline(task, model=model, image_processor=reader, tokenizer=words, device=device)
     # transformers answers a folder of another kind, damage and missing parts with errors of many kinds.
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
+        if "orchvision" in reason:
+            hint = "Run: pip install torchvision, or choose another model."
         raise BadWeights(f"{folder} cannot be used for {task.replace('-', ' ')}: {reason}", hint) from error
+
+
+def _reader(folder: Path) -> Any:
+    """What brings pixels into the model's form, in the variant on PIL: transformers' automatic one wants torchvision.
+
+    KeyError for a folder that does not name one, AttributeError for a name that transformers does not have.
+    """
+    told = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
+    name = told.get("image_processor_type") or told["feature_extractor_type"].replace(
+        "FeatureExtractor", "ImageProcessor"
+    )
+    maker = getattr(transformers, f"{name.removesuffix('Fast').removesuffix('Pil')}Pil")
+    return maker.from_pretrained(folder, local_files_only=True)

@@ -39,8 +39,10 @@ def _loaded(place: Path) -> Callable[[np.ndarray], np.ndarray]:
         raise BadWeights(f"{place} cannot be loaded", INSTALL)
 
     def enlarge(picture: np.ndarray) -> np.ndarray:
-        # clone: the matrix does not own the memory of the array that it is made of, which goes before it is read.
-        inside: Any = ncnn.Mat(np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)).clone()
+        # The matrix does not own the memory of the array that it is made of: without a name the array would be gone
+        # before it is read, and the picture be made of whatever came to lie there.
+        pixels = np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32)
+        inside: Any = ncnn.Mat(pixels).clone()
         with net.create_extractor() as extractor:
             extractor.input("data", inside)
             status, made = extractor.extract("output")

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from textual.widgets import Input
 
 from assistant.errors import BadArgument
 from assistant.gallery import GalleryIndex, chosen
+from assistant.paths import Paths
+from assistant.settings import Settings
+from assistant.tui.app import Atelier
+from assistant.tui.gallery import Pictures
 from generation.specs import RenderSpec
 
 
@@ -90,3 +95,36 @@ def test_what_cannot_be_is_told(index: GalleryIndex, tmp_path: Path) -> None:
     (tmp_path / "bad.sqlite3").write_text("no database at all, " * 100)
     with pytest.raises(BadArgument, match="cannot be used"):
         GalleryIndex(tmp_path / "bad.sqlite3", []).refresh()
+
+
+async def test_the_list_is_searched_rated_and_taken_from(
+    paths: Paths, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings["look.preview"] = "halfcell"
+    fox = picture(paths.output / "a" / "fox.png", 100, prompt="a red fox", seed=5)
+    picture(paths.output / "a" / "cat.png", 200, prompt="a blue cat", seed=6)
+    app = Atelier(paths, settings, work=False)
+    async with app.run_test(size=(140, 40)) as pilot:
+
+        async def settle() -> None:
+            for _ in range(3):
+                await pilot.pause()
+                await app.workers.wait_for_complete()
+            await pilot.pause()
+
+        await pilot.press("f4")
+        await settle()
+        listed = app.query_one(Pictures)
+        assert listed.option_count == 2
+        listed.focus()
+        await pilot.press("slash", *"red")
+        await settle()
+        assert listed.option_count == 1
+        await pilot.press("enter", "j", "plus", "plus", "plus", "minus")
+        await settle()
+        index = GalleryIndex(paths.gallery, [paths.output])
+        assert listed.chosen_picture() == fox
+        assert index.rating(fox) == 2
+        await pilot.press("enter")
+        await settle()
+        assert (app.room("draft").prompt, app.query_one("#seed", Input).value) == ("a red fox", "5")

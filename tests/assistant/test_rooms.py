@@ -211,7 +211,9 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
     keys = {part for key in KEYS for part in key.keys.split(",")}
     assert not keys & {"ctrl+h", "ctrl+i", "ctrl+m", "ctrl+left_square_bracket"}
     assert {key.where for key in KEYS} == {
+        "attachments",
         "everywhere",
+        "form",
         "gallery",
         "library",
         "mask",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,37 @@ def test_editing_inside_a_region_changes_in_time(engines: dict[str, Engine], tmp
     ]
     assert (made[0] != made[1]).any()
     assert (made[0] != made[2]).any()
+
+
+def test_a_model_made_for_inpainting_has_regions_too(
+    tiny_checkpoint: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Its mask and masked picture go with every question; modifiers change how each is answered."""
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    shutil.copytree(tiny_checkpoint, folder)
+    torch.manual_seed(1)
+    config = {**UNet2DConditionModel.load_config(folder / "unet"), "in_channels": 9}
+    UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
+    engine = Engine(Catalogue([folder.parent]), device="cpu")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "p.png")
+    hole = Image.new("L", (64, 64))
+    hole.paste(255, (16, 16, 48, 48))
+    hole.save(tmp_path / "m.png")
+    options = {"image": str(tmp_path / "p.png"), "mask": str(tmp_path / "m.png"), "mask_blur": 0}
+
+    def made(prompt: str, **more: Any) -> np.ndarray:
+        told = RenderSpec(prompt, model="tiny", seed=5, operation="inpaint", options=options, batch=2, **more)
+        return pixels(engine.render(told, tmp_path / "a.png").paths[1])
+
+    everywhere = ({"prompt": "a car", "place": "all", "soft": 0.0},)
+    own = made("fox", regions=everywhere, modifiers={"base_weight": 0.0})
+    assert np.abs(own - made("a car")).max() <= 1
+    quick = made("fox", regions=everywhere, modifiers={"base_weight": 0.0, "deepcache": 2, "token_merging": 0.5})
+    assert (quick != own).any()
+    outside = np.asarray(hole) == 0
+    assert (quick[outside] == pixels(tmp_path / "p.png")[outside]).all()
 
 
 @pytest.mark.parametrize(

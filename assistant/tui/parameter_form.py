@@ -1,0 +1,90 @@
+"""Fields of a form made from parameters, and what was typed into them read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Checkbox, Input, Label, Select, Static
+
+from assistant.tui.keys import bindings
+from generation.errors import GenerationError
+from generation.parameters import Parameter, checked
+
+Table = Sequence[Parameter]
+
+
+def field(parameter: Parameter, value: Any, prefix: str) -> Widget:
+    """A line of a form for one parameter; what takes the value has the id `<prefix>-<name>`."""
+    name = f"{prefix}-{parameter.name}"
+    made: Widget
+    if parameter.kind == "flag":
+        made = Checkbox(parameter.label, bool(value), id=name, compact=True)
+        made.tooltip = parameter.help
+        return made
+    if parameter.kind == "choice":
+        made = Select([(c, c) for c in parameter.choices], value=value, allow_blank=False, compact=True, id=name)
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        kinds = {"integer": "integer", "number": "number"}
+        made = Input(text, id=name, type=kinds.get(parameter.kind, "text"), compact=True)  # type: ignore[arg-type]
+    made.tooltip = parameter.help
+    label = Label(parameter.label, classes="field")
+    if parameter.kind in {"integer", "number"}:
+        return Horizontal(label, made, classes="number")
+    return Vertical(label, made, classes="own-long")
+
+
+def values(form: Any, table: Table, prefix: str) -> dict[str, Any]:
+    """What the fields hold; an empty one is left out. Raises `BadSpec`."""
+    found: dict[str, Any] = {}
+    for parameter in table:
+        one = form.query_one(f"#{prefix}-{parameter.name}")
+        if isinstance(one, Checkbox):
+            found[parameter.name] = one.value
+        elif isinstance(one, Select):
+            found[parameter.name] = str(one.value)
+        elif isinstance(one, Input) and one.value.strip():
+            text = one.value.strip()
+            path = str(Path(text).expanduser().absolute()) if parameter.kind == "file" else text
+            found[parameter.name] = parameter.parsed(path)
+    return found
+
+
+class ParameterForm(ModalScreen[dict[str, Any]]):
+    """A form of its own over the room; closes with checked values, or with nothing."""
+
+    BINDINGS = bindings("form")  # type: ignore[assignment]
+
+    def __init__(self, title: str, table: Table, now: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._title, self._table, self._now = title, table, now
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="passage parameters"):
+            yield Label(self._title, classes="passage-title", markup=False)
+            with VerticalScroll():
+                for parameter in self._table:
+                    yield field(parameter, self._now.get(parameter.name, parameter.default), "form")
+                    yield Label(parameter.help, classes="parameter-help", markup=False)
+            yield Static("", id="parameter-problem", markup=False)
+            yield Label("Enter or Ctrl+S takes it   Esc close", classes="passage-keys")
+
+    def on_input_submitted(self) -> None:
+        self.action_take()
+
+    def action_take(self) -> None:
+        try:
+            found = checked(values(self, self._table, "form"), self._table, self._title.lower())
+        except GenerationError as error:
+            self.query_one("#parameter-problem", Static).update(f"{error.message}. {error.hint}")
+            return
+        self.dismiss(found)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
