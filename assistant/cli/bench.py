@@ -95,6 +95,47 @@ def _prompts(row: Callable[..., None]) -> None:
     )
 
 
+def _bare(engine: Any, spec: Any) -> Callable[[], None]:
+    """The same picture by the pipeline of diffusers alone: its tensors, scheduler, steps and seed."""
+    import diffusers
+    import torch
+
+    from generation import samplers
+
+    loaded = engine.prepare(spec.model)
+    told = loaded.conditioner(spec.prompt, "")
+    choice = samplers.find(loaded.entry.defaults.sampler)
+    scheduler = getattr(diffusers, choice.scheduler_class)
+    loaded.pipe.set_progress_bar_config(disable=True)
+
+    def render() -> None:
+        loaded.pipe.scheduler = scheduler.from_config(loaded.tools.scheduler, **choice.arguments)
+        loaded.pipe(
+            prompt_embeds=told.positive,
+            negative_prompt_embeds=told.negative,
+            width=loaded.entry.defaults.width,
+            height=loaded.entry.defaults.height,
+            num_inference_steps=spec.steps,
+            guidance_scale=loaded.entry.defaults.cfg,
+            generator=torch.Generator().manual_seed(spec.seed),
+            output_type="np",
+        )
+
+    render()
+    return render
+
+
+def _side_by_side(one: Callable[[], None], other: Callable[[], None], times: int = 7) -> tuple[float, float]:
+    """The quickest of several runs of each, taken in turns, so that a busy machine is unfair to neither."""
+    both: tuple[list[float], list[float]] = ([], [])
+    for _ in range(times):
+        for run, taken in zip((one, other), both, strict=True):
+            began = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - began)
+    return min(both[0]), min(both[1])
+
+
 def _studio(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
     from generation.catalogue import Catalogue
     from generation.engine import Engine
@@ -112,4 +153,17 @@ def _studio(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
     cold = time.perf_counter() - began
     warm = _seconds(render, 3)
     row("render of the demo checkpoint, cold to warm", cold / warm, "x", f"{cold:.1f} s cold")
+    ours, bare = _side_by_side(render, _bare(engine, spec))
+    row(
+        "warm render beside diffusers' own pipeline",
+        ours / bare,
+        "x",
+        "same texts, steps and decoding; 1.05 is the bar",
+    )
+    conditioner = engine.prepare(spec.model).conditioner
+    known = _seconds(lambda: conditioner.plan(spec.prompt, "", 20), 5)
+    conditioner.clear()
+    began = time.perf_counter()
+    conditioner.plan(spec.prompt, "", 20)
+    row("the same prompt again beside encoding it", known / (time.perf_counter() - began), "x")
     row("render of the demo checkpoint, 20 steps, warm", warm, "s")

@@ -57,8 +57,10 @@ def control(text: str) -> dict[str, Any]:
 def _split(text: str, names: Iterable[str]) -> tuple[str, list[tuple[str, str]]]:
     """The path and the settings behind it; a comma before anything but a known name belongs to what it stands in."""
     marks = [mark for mark in NAMED.finditer(text) if mark[1] in names]
+    if not marks:
+        return text.strip(), []
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    path = text[: marks[0].start()] if marks else text
+    path = text[: marks[0].start()]
     return path.strip(), [(mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
 
 

@@ -287,7 +287,8 @@ class StudioRoom(Vertical):
             self.notify(f"{error.message}. {error.hint}", severity="error", markup=False)
             return False
         problem.update("")
-        if not spec["prompt"] and spec["operation"] != "variation":
+        operation = OPERATIONS[spec["operation"]]
+        if not spec["prompt"] and operation.prompted and operation.prompt != "none" and not operation.rewrites:
             self.notify("The prompt is empty; F3 leads to it.", markup=False)
             return False
         if batch:

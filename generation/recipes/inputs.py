@@ -55,13 +55,16 @@ def gather(recipe: Recipe, given: Sequence[str] = ()) -> list[Input]:
         if recipe.takes_input or recipe.takes_prompt:
             raise BadSpec(f"{recipe.name} has no input", "Name pictures or a folder behind the recipe.")
         found = [("once", "", "")]
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     made = []
     for stem, path, prompt in found:
         stem = re.sub(r"[^\w\-. ]", "_", stem).strip(". ") or "input"
-        taken[stem.lower()] = taken.get(stem.lower(), 0) + 1
-        count = taken[stem.lower()]
-        made.append(Input(stem if count == 1 else f"{stem}-{count}", path, prompt))
+        alone, count = stem, 1
+        while alone.lower() in taken:  # a file system may not tell cases apart
+            count += 1
+            alone = f"{stem}-{count}"
+        taken.add(alone.lower())
+        made.append(Input(alone, path, prompt))
     return made
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from generation.attachments import PARTS, further
 from generation.errors import BadSpec, GenerationError, nearest
 from generation.operations import OPERATIONS
+from generation.parameters import Parameter
 from generation.preprocessors import parameters as preprocessing
 from generation.recipes import GRID, INPUT, PREPROCESS, Recipe, Step, references
 from generation.specs import RenderSpec
@@ -250,9 +252,11 @@ def prepared(
         return {"kind": kind, "values": preprocessing(kind, settings)}
     operation = OPERATIONS[step.do]
     files = [p.name for p in operation.parameters if p.kind == "file"]
-    for name in files:
-        if isinstance(settings.get(name), str) and settings[name] and settings[name] not in pictures.values():
-            settings[name] = str((folder / Path(settings[name]).expanduser()).absolute())
+    _place(settings, operation.parameters, pictures, folder)
+    for name, (table, _) in PARTS.items():
+        for entry in fields.get(name) or ():
+            if isinstance(entry, dict):
+                _place(entry, (*table, *further(name, entry)), pictures, folder)
     if step.sources:
         if "image" not in files:
             raise BadSpec(f"{step.do} starts from no picture", "Leave from out.")
@@ -262,6 +266,14 @@ def prepared(
     if not fields.get("prompt") and (operation.prompt == "must" or (not files and operation.prompted)):
         raise BadSpec(f"{step.do} has no prompt", "Write prompt: ...")
     return RenderSpec.from_json({"prompt": "", **fields, "operation": step.do, "options": settings})
+
+
+def _place(values: dict[str, Any], table: Iterable[Parameter], pictures: Mapping[str, str], folder: Path) -> None:
+    """Make the files that `values` name absolute, from the recipe's folder; a stage's picture is so already."""
+    for parameter in table:
+        value = values.get(parameter.name)
+        if parameter.kind == "file" and isinstance(value, str) and value and value not in pictures.values():
+            values[parameter.name] = str((folder / Path(value).expanduser()).absolute())
 
 
 def filled(value: Any, variables: Mapping[str, Any], pictures: Mapping[str, str]) -> Any:

@@ -28,8 +28,12 @@ def load(place: str) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
 def _loaded(path: Path, changed: int) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
     try:
         import spandrel
-    except ImportError as error:
-        raise BadWeights(f"{path.name} needs the package spandrel, which is not installed", INSTALL) from error
+    except ModuleNotFoundError as error:
+        raise BadWeights(f"{path.name} needs the package {error.name}, which is not installed", INSTALL) from error
+    # torchvision, which spandrel needs, fails in this way where it was built for another torch.
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise BadWeights(f"the package spandrel cannot be used: {reason}", INSTALL) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found: Any = spandrel.ModelLoader(device=device).load_from_file(str(path))

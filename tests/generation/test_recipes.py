@@ -18,7 +18,7 @@ from generation.errors import BadImage, BadSpec
 from generation.recipes import Recipe, references
 from generation.recipes.inputs import Input, gather
 from generation.recipes.keys import beside, key
-from generation.recipes.reading import filled, parse, read
+from generation.recipes.reading import filled, parse, prepared, read
 from generation.recipes.running import run
 from generation.recipes.saving import of_picture, save
 from generation.specs import RenderSpec
@@ -166,6 +166,19 @@ def test_variables_keep_their_type_and_files_their_folder() -> None:
     }  # fmt: skip
 
 
+def test_relative_files_lie_beside_the_recipe_and_stages_are_named_by_an_at(tmp_path: Path) -> None:
+    text = (
+        "stages:\n  - {id: a, do: upscale, from: input}\n"
+        "  - {id: b, do: inpaint, from: a, prompt: x, with: {mask: hole.png},\n"
+        "     controls: [{image: '@a'}, {image: pose.png}]}\n"
+    )
+    recipe = parse(text, tmp_path / "r.yaml")
+    made = prepared(recipe.steps[1], {}, {"a": "/out/a.png"}, recipe.folder)
+    assert isinstance(made, RenderSpec)
+    assert (made.options["image"], made.options["mask"]) == ("/out/a.png", str(tmp_path / "hole.png"))
+    assert [one["image"] for one in made.controls] == ["/out/a.png", str(tmp_path / "pose.png")]
+
+
 # Inputs
 
 
@@ -175,7 +188,9 @@ def test_inputs_are_pictures_of_folders_patterns_and_names(recipe_file: Path) ->
     assert [(one.stem, Path(one.path)) for one in gather(recipe)] == [
         ("one", folder / "one.png"), ("two", folder / "two.jpg")
     ]  # fmt: skip
-    assert [one.stem for one in gather(recipe, [str(folder / "*.jpg"), str(folder / "two.jpg")])] == ["two", "two-2"]
+    (folder / "two-2.png").write_bytes((folder / "two.jpg").read_bytes())
+    given = [str(folder / "*.jpg"), str(folder / "two.jpg"), str(folder / "two-2.png")]
+    assert [one.stem for one in gather(recipe, given)] == ["two", "two-2", "two-2-2"]
     with pytest.raises(BadImage, match="no picture"):
         gather(recipe, [str(folder / "*.gif")])
     (folder / "none").mkdir()

