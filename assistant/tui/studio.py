@@ -205,6 +205,11 @@ class StudioRoom(Vertical):
         field.value = str(seed) if locked else ""
         return locked
 
+    def action_recipe(self) -> None:
+        from assistant.tui.recipe import RecipeScreen
+
+        self.app.push_screen(RecipeScreen())
+
     def action_attach(self) -> None:
         """Controls, references, regions and modifiers of the next renders."""
         from assistant.tui.attachments import Attachments

@@ -175,12 +175,16 @@ class _Reader:
             if stage not in ids:
                 raise BadSpec(f'there is no stage "{stage}"', nearest(stage, ids) or _one(ids))
             step = steps[ids.index(stage)]
-            where = (
-                {"fields": {**step.fields, name: value}}
-                if name in FIELDS
-                else {"settings": {**step.settings, name: value}}
-            )
-            steps[ids.index(stage)] = dataclasses.replace(step, **where)  # type: ignore[arg-type]
+            where: dict[str, Any]
+            if name == "on":
+                if not isinstance(value, bool):
+                    raise BadSpec(f"{place} must be true or false, not {text}", "Give true or false.")
+                where = {"on": value}
+            elif name in FIELDS:
+                where = {"fields": {**step.fields, name: value}}
+            else:
+                where = {"settings": {**step.settings, name: value}}
+            steps[ids.index(stage)] = dataclasses.replace(step, **where)
         return steps
 
     def _ordered(self, steps: list[Step]) -> list[Step]:

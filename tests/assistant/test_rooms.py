@@ -219,6 +219,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "mask",
         "mask screen",
         "picture",
+        "recipe",
         "result",
         "slider",
         "source",
