@@ -54,6 +54,7 @@ class DraftRoom(Vertical):
         self._proposal: dict[str, Any] | None = None
         self._short: dict[str, Any] | None = None
         self._idea = self._expansion = ""
+        self._filled: dict[str, str] = {}  # what was put into a field and not typed: nothing is proposed for it
 
     def compose(self) -> ComposeResult:
         with Container(id="draft-body"):
@@ -137,6 +138,7 @@ class DraftRoom(Vertical):
         for name, text in (("#prompt", prompt), ("#negative", negative)):
             area = self.query_one(name, PromptArea)
             area.replace(text, (0, 0), area.document.end)
+            self._filled[name] = text
         self.query_one("#completions", Completions).put_away()
 
     def restore(self, prompt: str, negative: str, spec: dict[str, Any]) -> None:
@@ -155,8 +157,10 @@ class DraftRoom(Vertical):
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         if event.text_area.id in {"prompt", "negative"}:
             self._measure()
-            if event.text_area is self.app.focused and isinstance(event.text_area, PromptArea):
-                self._offer(event.text_area)
+            area = event.text_area
+            filled = self._filled.pop(f"#{area.id}", None) == area.text
+            if not filled and area is self.app.focused and isinstance(area, PromptArea):
+                self._offer(area)
 
     def _offer(self, area: PromptArea) -> None:
         found = complete(area.text, area.place_of_cursor, self._names) if area.selection.is_empty else NONE

@@ -79,6 +79,17 @@ async def test_tab_takes_the_completion_and_down_chooses_and_esc_puts_it_away(ap
         assert app.focused.id != "prompt"
 
 
+async def test_what_is_filled_in_proposes_nothing(app: Atelier) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        room = await in_draft(pilot)
+        room.fill("a cat, golden", "")
+        await pilot.pause()
+        assert not app.query_one(Completions).display
+        await pilot.press("end", "space", "h")
+        await pilot.pause()
+        assert app.query_one(Completions).display
+
+
 async def test_a_style_is_laid_over_both_texts(app: Atelier) -> None:
     write_styles(app.paths.styles, [Style("Noir", "film noir, {prompt}, high contrast", "colour")])
     async with app.run_test(size=(80, 24)) as pilot:
