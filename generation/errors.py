@@ -27,6 +27,14 @@ class UnknownSampler(BadSpec):
     """No sampler of that name; a spec that names one is a bad spec."""
 
 
+class BadSchedule(BadSpec):
+    """A schedule that cannot be read or evaluated. `column` (from 1) is where its text goes wrong, 0 where unknown."""
+
+    def __init__(self, message: str, hint: str = "", column: int = 0) -> None:
+        super().__init__(f"column {column}: {message}" if column else message, hint)
+        self.column = column
+
+
 class BadImage(GenerationError):
     """A file that is no readable picture."""
 

@@ -46,6 +46,7 @@ PICTURES = "assistant.cli.picture_commands:"
 MODELS = "assistant.cli.model_commands:"
 RECIPES = "assistant.cli.recipe_commands:"
 SHOW_MODELS = "assistant.cli.show_models:"
+ANIMATION = "assistant.cli.animation_commands:"
 
 
 def _picture(name: str, help: str, operation: str, run: str = "operate") -> Command:
@@ -534,6 +535,25 @@ COMMANDS: tuple[Command, ...] = (
         ),
         MODELS + "models_import",
         SHOW_MODELS + "models_import",
+        light=True,
+    ),
+    Command(
+        "schedule",
+        "Draw the values of an animation's schedule, frame by frame",
+        (
+            _a("text", metavar="TEXT", help='such as "0:(0), 30:(15), max_f:(sin(t/10))"'),
+            _a("--frames", type=int, default=120, metavar="N", help="frames of the animation (120)"),
+            _a("--seed", type=int, default=-1, metavar="S", help="what s stands for (-1)"),
+            _a("--words", action="store_true", help="the values are names, such as samplers"),
+            _a(
+                "--interpolation",
+                choices=("linear", "quadratic", "cubic"),
+                default="linear",
+                help="between numbers: linear, quadratic or cubic (linear)",
+            ),
+        ),
+        ANIMATION + "schedule",
+        ANIMATION + "show_schedule",
         light=True,
     ),
     Command(
