@@ -1,6 +1,6 @@
-"""What was rendered, written down as notes, so that the library can answer questions about it.
+"""What was rendered or trained, written down as notes, so that the library can answer questions about it.
 
-One small Markdown file a picture, in plain sentences: each stands as a quote by itself. The files are read by the
+One small Markdown file each, in plain sentences: each stands as a quote by itself. The files are read by the
 ordinary Markdown reader; nothing here touches the library.
 """
 
@@ -31,11 +31,49 @@ def remember_render(folder: Path, picture: Path, spec: dict[str, Any], seconds: 
     if spec.get("negative"):
         lines += [f"The negative prompt of “{prompt[:60]}” was “{spec['negative']}”.", ""]
     lines += [f"![{picture.name}]({picture.resolve()})", ""]
-    day = folder / "renders" / f"{now:%Y-%m-%d}"
-    day.mkdir(parents=True, exist_ok=True)
-    note = day / f"{picture.stem}.md"
+    return _noted(folder / "renders" / f"{now:%Y-%m-%d}", picture.stem, lines)
+
+
+def remember_training(folder: Path, record: dict[str, Any]) -> Path:
+    """Write the note about a training into `folder`; `record` is the training's own (generation.training.running)."""
+    now = datetime.now().astimezone()
+    name = Path(record["path"]).stem
+    settings = record["settings"]
+    what = {"lora": "LoRA", "dreambooth": "DreamBooth model", "embedding": "embedding", "finetune": "fine-tune"}
+    kind = what.get(record["kind"], record["kind"])
+    size = (
+        f", rank {settings['rank']} and alpha {settings['alpha'] or settings['rank']:g}" if "rank" in settings else ""
+    )
+    lines = [
+        f"# Training: {name}",
+        "",
+        f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier trained the {kind} “{name}” on the model {record['model']} with "
+        f"{record['pictures']} pictures of {record['dataset']}.",
+        "",
+        f"The training of “{name}” took {record['steps']} steps ({record['epochs']:g} epochs) with batch size "
+        f"{settings['batch']}, the optimizer {settings['optimizer']}, learning rate {settings['rate']:g}"
+        f"{size}, in {record['seconds']:.0f} seconds.",
+        "",
+    ]
+    if settings["text_rate"]:
+        lines += [f"The text encoder of “{name}” was trained with learning rate {settings['text_rate']:g}.", ""]
+    if record["loss"] is not None:
+        held = f", the validation loss {record['validation']:.4f}" if record["validation"] is not None else ""
+        lines += [f"The last training loss of “{name}” was {record['loss']:.4f}{held}.", ""]
+    if record["overfit"] is not None:
+        lines += [f"“{name}” began to overfit after step {record['best']}, the step of its lowest validation loss.", ""]
+    lines += [f"The file of “{name}” is {record['path']}.", ""]
+    lines += [f"![{Path(path).name}]({path})" for path in record["samples"][-4:]]
+    lines += [f"![loss of {name}]({record['plot']})", ""]
+    return _noted(folder / "trainings", name, lines)
+
+
+def _noted(folder: Path, name: str, lines: list[str]) -> Path:
+    """A note of this name, or of the next free one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / f"{name}.md"
     number = 2
     while note.exists():
-        note = day / f"{picture.stem}-{number}.md"
+        note = folder / f"{name}-{number}.md"
         number += 1
     return write_whole(note, "\n".join(lines))

@@ -144,12 +144,12 @@ class Embeddings:
         with ExitStack() as hooks:
             if any(self._tables):
                 for encoder, table in zip(self._encoders, self._tables, strict=True):
-                    for handle in _hooks(encoder, torch.cat(table)):
+                    for handle in placing(encoder, torch.cat(table)):
                         hooks.callback(handle.remove)
             yield
 
 
-def _hooks(encoder: Any, vectors: torch.Tensor) -> list[Any]:
+def placing(encoder: Any, vectors: torch.Tensor) -> list[Any]:
     """Hooks that swap rows of `vectors` [rows, width] in behind the encoder's table of tokens.
 
     The encoder itself sees id 0 there: some find the end of the text by the highest id.

@@ -65,11 +65,13 @@ class Loaded:
     vae = ""  # path of the one that took its own's place
     pixels = 0  # of the largest render that the plan was made for
 
-    def __init__(self, entry: ModelEntry, pipe: Any, plan: Plan, catalogue: Catalogue) -> None:
+    def __init__(
+        self, entry: ModelEntry, pipe: Any, plan: Plan, catalogue: Catalogue, further: Sequence[ModelEntry] = ()
+    ) -> None:
         folder = Path(entry.path) / "tokenizer"
         self.entry, self.plan = entry, plan
         tokenizer = ClipTokenizer.load(folder if (folder / "vocab.json").is_file() else None)
-        embeddings = [found for found in catalogue.entries() if found.kind == "embedding"]
+        embeddings = [*further, *(found for found in catalogue.entries() if found.kind == "embedding")]
         self.tools = Tools(
             pipe,
             pipe.scheduler.config,
@@ -139,6 +141,16 @@ class Engine:
         if self.device != "cpu":
             report({"kind": "note", "message": plan.reason})
         return self._loaded
+
+    def adopt(self, entry: ModelEntry, pipe: Any, embeddings: Sequence[ModelEntry] = ()) -> None:
+        """Render with a pipeline that somebody else has loaded and goes on changing: a training looks at itself so.
+
+        `embeddings` are words that the catalogue does not have yet.
+        """
+        self.unload()
+        plan = preflight(entry, "cpu", "fp32", entry.defaults.width, entry.defaults.height)
+        self._loaded = Loaded(entry, pipe, plan, self.catalogue, embeddings)
+        self._loaded.pixels = 2**62  # whatever it is asked for, it is not loaded again
 
     def _plan(self, entry: ModelEntry, width: int, height: int, batch: int, held: int = 0) -> Plan:
         return preflight(entry, self.device, self._precision, width, height, batch, offload=self._offload, held=held)

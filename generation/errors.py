@@ -39,6 +39,10 @@ class BadImage(GenerationError):
     """A file that is no readable picture."""
 
 
+class BadVideo(GenerationError):
+    """A file that is no readable video, or one that cannot be written as asked."""
+
+
 class BadWeights(GenerationError):
     """Weights that cannot be loaded, or are of another kind than asked for."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from generation import exif, metadata_tools
+from generation import containers, exif, metadata_tools
 from generation.errors import BadImage
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -60,7 +60,7 @@ class ImageInfo:
 
 
 def read(path: Path) -> ImageInfo:
-    """The metadata of a picture. Raises `BadImage` for what is no picture, is empty, or is cut short."""
+    """The metadata of a picture or video. Raises `BadImage` for what is no picture, is empty, or is cut short."""
     data = _bytes(path)
     try:
         if data.startswith(PNG):
@@ -69,8 +69,10 @@ def read(path: Path) -> ImageInfo:
             kind, (width, height, texts) = "JPEG", _jpeg(data)
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             kind, (width, height, texts) = "WebP", _webp(data)
+        elif found_reader := containers.reader(data):
+            kind, (width, height, texts) = found_reader[0], found_reader[1](data)
         else:
-            raise BadImage(f"{path} is no PNG, JPEG or WebP", "Choose another picture.")
+            raise BadImage(f"{path} is no PNG, JPEG, WebP, GIF, MP4 or WebM", "Choose another picture.")
     except (struct.error, IndexError, ValueError, zlib.error) as error:
         raise BadImage(f"{path} is damaged or cut short", "Copy it again from where it came.") from error
     found = metadata_tools.understand(texts)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.cli.bench_library import measure_library
+from assistant.cli.bench_training import measure_training
 from assistant.paths import Paths
 from assistant.settings import Settings
 
@@ -68,6 +69,7 @@ def measure(paths: Paths, settings: Settings) -> dict[str, Any]:
         _prompts(row)
         measure_library(row, Path(home) / "bench")
         _studio(row, Paths.find(home), settings)
+        measure_training(row, Path(home) / "bench-training")
     return {"measurements": rows}
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from assistant.cli.control_table import TRAINING, preprocess_arguments
 from assistant.cli.picture_table import arguments, grid_arguments
+from assistant.cli.training_table import training_arguments
+from generation.merging import PRECISIONS
 from generation.operations import OPERATIONS
+from generation.training import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,20 @@ MODELS = "assistant.cli.model_commands:"
 RECIPES = "assistant.cli.recipe_commands:"
 SHOW_MODELS = "assistant.cli.show_models:"
 ANIMATION = "assistant.cli.animation_commands:"
+ANIMATE = "assistant.cli.animate_commands:"
+DATASETS = "assistant.cli.dataset_commands:"
+CHARACTERS = "assistant.cli.character_commands:"
+TRAINING_RUN = "assistant.cli.training_commands:"
 
 
 def _picture(name: str, help: str, operation: str, run: str = "operate") -> Command:
     own = tuple(Argument(names, options) for names, options in arguments(operation))
     return Command(name.replace("_", "-"), help, own, PICTURES + run, SHOW + "render")
+
+
+def _training(kind: str, help: str) -> Command:
+    own = tuple(Argument(names, options) for names, options in training_arguments(kind))
+    return Command(f"train {kind}", help, own, TRAINING_RUN + "train", TRAINING_RUN + "show_train")
 
 
 # What a search or question may be confined to; in the question itself: tag:lens since:2024-05 (knowledge.filters).
@@ -63,6 +75,17 @@ FILTERS = (
     _a("--since", metavar="DATE", help="2024, 2024-05 or 2024-05-31"),
     _a("--until", metavar="DATE"),
     _a("--prop", metavar="KEY=VALUE", action="append", help="only pages with this property"),
+)
+
+_ANIMATED = (
+    _a("settings", metavar="SETTINGS", help="Deforum's settings file (JSON or .txt), or a guide's lines"),
+    _a("-o", "--output", metavar="FILE", help=".mp4, .webm, .gif, .png (APNG); none: by the settings' name"),
+    _a("--frames", type=int, metavar="N", help="only so many frames"),
+    _a("--set", metavar="KEY=VALUE", action="append", help="another value for a key of the settings"),
+    _a("--fresh", action="store_true", help="make frames that are there again"),
+    _a("--no-measure", action="store_true", help="do not measure the video"),
+    _a("--clip", metavar="DIR", help="folder of a CLIP model, for consistency"),
+    _a("--write-settings", metavar="FILE", help="only write the settings, complete, as Deforum reads them"),
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -444,6 +467,89 @@ COMMANDS: tuple[Command, ...] = (
         CONTROLS + "train",
         CONTROLS + "show_train",
     ),
+    *(_training(kind, trainer.help) for kind, trainer in TRAINERS.items()),
+    Command(
+        "train plan",
+        "Show what a training would do before it starts: buckets, crops, steps, memory, time, and what is amiss",
+        (
+            _a("dataset", metavar="DATASET", help="a folder of pictures, kohya's layout, or a JSONL file"),
+            _a("--kind", metavar="KIND", default="lora", help="lora, dreambooth, finetune or embedding (lora)"),
+            _a("--preset", metavar="WORD", default="character", help="character, style or object (character)"),
+            _a("--model", metavar="NAME", help="the checkpoint that is trained"),
+            _a("--memory", type=float, metavar="GB", help="plan for a card of 8, 12, 24 GB; none: what is here"),
+            _a(
+                "--set",
+                metavar="NAME=VALUE",
+                action="append",
+                default=[],
+                help="a setting in place of the preset's",
+            ),
+            _a("--no-upscale", action="store_true", help="never enlarge a picture; the same as --set upscale=no"),
+            _a("--regularisation", metavar="FOLDER", help="pictures of the class"),
+            _a("--contact", metavar="FILE", help="PNG to write: the pictures with what is cropped off"),
+            _a("--no-look", action="store_true", help="do not decode the pictures: no check for damage, blur, copies"),
+        ),
+        DATASETS + "plan",
+        DATASETS + "show_plan",
+    ),
+    Command(
+        "captions",
+        "Count, edit or make the captions of a dataset; former ones are kept",
+        (
+            _a("dataset", metavar="DATASET", help="a folder of pictures, kohya's layout, or a JSONL file"),
+            _a("--stats", action="store_true", help="how often each tag is there"),
+            _a("--find", metavar="TEXT", help="text to find, as it stands"),
+            _a("--replace", metavar="TEXT", help="text to put in its place"),
+            _a("--remove", metavar="TAG", action="append", default=[], help="a tag to remove"),
+            _a("--prefix", metavar="TEXT", help="put before, with a comma; after a blank at its end without"),
+            _a("--suffix", metavar="TEXT", help="put behind"),
+            _a("--auto", metavar="FOLDER", help="caption pictures that have none by a BLIP or WD-tagger folder"),
+            _a("--threshold", type=float, metavar="N", help="least share of a tagger's general tags (0.35)"),
+            _a("--overwrite", action="store_true", help="with --auto: pictures that have a caption as well"),
+            _a("--dry-run", action="store_true", help="show what would change"),
+            _a("--undo", action="store_true", help="take the last edit back"),
+        ),
+        DATASETS + "captions",
+        DATASETS + "show_captions",
+    ),
+    Command(
+        "merge",
+        "Merge checkpoints and LoRAs by a recipe: sums, differences, TIES, DARE, slerp, extraction, another VAE",
+        (
+            _a("recipe", metavar="RECIPE", nargs="?", help="a line, a text file, or a merge's result to make it again"),
+            _a("-o", "--output", metavar="FILE", help=".safetensors to write; a folder where folders are merged"),
+            _a("--dry-run", action="store_true", help="show size, family and missing tensors without reading weights"),
+            _a("--precision", choices=PRECISIONS, help="number format; none: the weights' own, fp16 for networks"),
+            _a("--no-render", action="store_true", help="no test picture"),
+            _a("--force", action="store_true", help="put the result in the place of what is there"),
+            _a("--list", action="store_true", help="list the methods and what they take"),
+        ),
+        "assistant.cli.merge_commands:merge",
+        "assistant.cli.merge_commands:show",
+    ),
+    Command(
+        "character",
+        "Weigh a character's parts, render it, or make one LoRA of it (a tree of networks in a YAML file)",
+        (
+            _a("tree", metavar="TREE", help="the character's file"),
+            _a("--set", metavar="PART=WEIGHT", action="append", default=[], help="body.torso.arm=0.7"),
+            _a("--preset", metavar="NAME", help="weights the file keeps under this name"),
+            _a("--render", metavar="PROMPT", help="render it; '' is the file's own prompt"),
+            _a("--prompt", metavar="TEXT", help="show the prompt with the networks' weights"),
+            _a("--export", metavar="FILE", help="write everything that acts as one LoRA"),
+            _a("-o", "--output", metavar="FILE", help="PNG to write"),
+            _a("--negative", metavar="TEXT"),
+            _a("--model", metavar="NAME"),
+            _a("--seed", type=int),
+            _a("--steps", type=int),
+            _a("--cfg", type=float),
+            _a("--sampler", metavar="NAME"),
+            _a("--width", type=int),
+            _a("--height", type=int),
+        ),
+        CHARACTERS + "character",
+        CHARACTERS + "show_character",
+    ),
     Command(
         "recipe run",
         "Run a recipe (a graph of operations in a YAML file) over pictures, folders or prompts",
@@ -536,6 +642,31 @@ COMMANDS: tuple[Command, ...] = (
         MODELS + "models_import",
         SHOW_MODELS + "models_import",
         light=True,
+    ),
+    Command(
+        "animate deforum",
+        "Make an animation of Deforum's settings; stopped, the same command goes on with the same frames",
+        _ANIMATED,
+        ANIMATE + "deforum",
+        ANIMATE + "show_made",
+    ),
+    Command(
+        "animate walk",
+        "Walk from prompt to prompt and seed to seed over the frames",
+        _ANIMATED,
+        ANIMATE + "walk",
+        ANIMATE + "show_made",
+    ),
+    Command(
+        "animate measure",
+        "Measure how steady a video is: warp error, motion, flicker, consistency",
+        (
+            _a("video", metavar="VIDEO", help="a video, or a folder of frames"),
+            _a("--source", metavar="VIDEO", help="what it was made from, whose motion counts"),
+            _a("--clip", metavar="DIR", help="folder of a CLIP model, for consistency"),
+        ),
+        ANIMATE + "measure",
+        ANIMATE + "show_measure",
     ),
     Command(
         "schedule",

@@ -21,13 +21,23 @@ class Kind:
 _LIBRARY = "assistant.jobs.library:"
 _OTHERS = "assistant.jobs.handlers:"
 _CONTROL = "assistant.jobs.control:"
+_TRAINING = "assistant.jobs.training:train"
 
 HANDLERS: dict[str, Kind] = {
     "render": Kind(_OTHERS + "render", "studio", True, "Render a picture"),
     "grid": Kind(_OTHERS + "grid", "studio", True, "Render a grid"),
     "preprocess": Kind(_CONTROL + "preprocess", "studio", False, "Make a condition of a picture"),
     "train-controlnet": Kind(_CONTROL + "train_controlnet", "studio", True, "Train a ControlNet"),
+    "train-lora": Kind(_TRAINING, "studio", True, "Train a LoRA"),
+    "train-dreambooth": Kind(_TRAINING, "studio", True, "Train a DreamBooth model"),
+    "train-embedding": Kind(_TRAINING, "studio", True, "Learn a word"),
+    "train-finetune": Kind(_TRAINING, "studio", True, "Fine-tune a model"),
+    "plan-training": Kind("assistant.jobs.datasets:plan", "studio", False, "Plan a training"),
+    "captions": Kind("assistant.jobs.datasets:captions", "studio", False, "Edit or make captions"),
+    "merge": Kind("assistant.jobs.merging:run", "studio", True, "Merge weights"),
+    "character": Kind("assistant.jobs.characters:character", "studio", True, "Weigh a character"),
     "recipe": Kind("assistant.jobs.recipes:run", "studio", True, "Run a recipe"),
+    "animate": Kind("assistant.jobs.animation:animate", "studio", True, "Make or measure an animation"),
     "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
     "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
     "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),
@@ -40,6 +50,7 @@ HANDLERS: dict[str, Kind] = {
     "compare": Kind(_LIBRARY + "compare", "library", False, "Compare two documents"),
     "documents": Kind(_LIBRARY + "documents", "library", False, "List the library"),
     "duplicates": Kind(_LIBRARY + "duplicates", "library", False, "Find documents that repeat each other"),
+    "guide-settings": Kind("assistant.jobs.training:guide_settings", "library", False, "Find settings in the notes"),
     "expand": Kind(_OTHERS + "expand", "library", False, "Expand an idea"),
     "warm": Kind(_OTHERS + "warm", "library", False, "Load what answers need"),
     "release": Kind(_OTHERS + "release", "library", False, "Give memory back"),

@@ -43,7 +43,8 @@ class Runner:
     def share_memory(self, wanted: str) -> None:
         """`always`, `never`, or `auto`: where there is a GPU, whose memory is the scarcer."""
         shared = wanted == "always" or (wanted == "auto" and shutil.which("nvidia-smi") is not None)
-        self.needs_room = frozenset({"render", "grid", "recipe"}) if shared else frozenset()
+        training = [kind for kind in HANDLERS if kind.startswith("train-")]
+        self.needs_room = frozenset({"render", "grid", "recipe", *training}) if shared else frozenset()
 
     def cancel(self, number: int) -> None:
         """Cancel a job of this program; one that has ended is left alone."""

@@ -48,6 +48,15 @@ class Layer:
     factor: float = 1.0
     rank_stabilised: bool = False
 
+    @property
+    def rank(self) -> int | None:
+        """Of the method's product, None where a method has none or its factors are whole."""
+        names = {"lora": ("lora_down",), "loha": ("hada_w1_b",), "lokr": ("lokr_w1_b", "lokr_w2_b")}
+        for name in names.get(self.method, ()):
+            if name in self.tensors:
+                return self.tensors[name].shape[0]
+        return self.tensors["a1"].shape[1] if self.method == "glora" else None
+
     def scale(self, rank: int | None) -> float:
         """What the product of a method of that rank is multiplied by; methods without a rank have none."""
         if rank is None:

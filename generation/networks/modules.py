@@ -6,7 +6,7 @@ changing the weights to `applied`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -84,33 +84,61 @@ def by_name(pipe: Any) -> dict[str, nn.Module]:
     return found
 
 
+class Block(NamedTuple):
+    """How many residual blocks, whether attention stands behind each, whether a down- or upsampler ends it."""
+
+    resnets: int
+    attends: bool
+    resampled: bool
+
+
 def _original(unet: Any) -> Iterator[tuple[str, str]]:
-    """(the original code's name, diffusers' name) of a UNet's blocks, in its own depth.
+    """`original_names` of a UNet's own depth."""
+
+    def blocks(name: str, sampler: str) -> list[Block]:
+        return [
+            Block(len(one.resnets), bool(getattr(one, "attentions", None)), bool(getattr(one, sampler, None)))
+            for one in getattr(unet, name, ())
+        ]
+
+    return original_names(blocks("down_blocks", "downsamplers"), blocks("up_blocks", "upsamplers"))
+
+
+def configured(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """`original_names` of a UNet that was not built, by its diffusers configuration."""
+    down, up, layers = config["down_block_types"], config["up_block_types"], config["layers_per_block"]
+    return original_names(
+        [Block(layers, "CrossAttn" in kind, n + 1 < len(down)) for n, kind in enumerate(down)],
+        [Block(layers + 1, "CrossAttn" in kind, n + 1 < len(up)) for n, kind in enumerate(up)],
+    )
+
+
+def original_names(down: Sequence[Block], up: Sequence[Block]) -> Iterator[tuple[str, str]]:
+    """(the original code's name, diffusers' name) of a UNet's blocks.
 
     There `input_blocks` counts residual blocks and downsamplers in one row, `output_blocks` residual blocks, the last
     of which has the upsampler in its last place.
     """
     yield from OUTSIDE.items()
     number = 1
-    for block, module in enumerate(getattr(unet, "down_blocks", ())):
+    for block, (resnets, attends, resampled) in enumerate(down):
         ours = f"down_blocks_{block}"
-        for n in range(len(module.resnets)):
-            yield from _pair(f"input_blocks_{number}", f"{ours}_", n, bool(getattr(module, "attentions", None)))
+        for n in range(resnets):
+            yield from _pair(f"input_blocks_{number}", f"{ours}_", n, attends)
             number += 1
-        if getattr(module, "downsamplers", None):
+        if resampled:
             yield f"input_blocks_{number}_0_op", f"{ours}_downsamplers_0_conv"
             number += 1
     yield from _resnet("middle_block_0", "mid_block_resnets_0")
     yield "middle_block_1", "mid_block_attentions_0"
     yield from _resnet("middle_block_2", "mid_block_resnets_1")
     number = 0
-    for block, module in enumerate(getattr(unet, "up_blocks", ())):
+    for block, (resnets, attends, resampled) in enumerate(up):
         ours = f"up_blocks_{block}"
-        attends = bool(getattr(module, "attentions", None))
-        for n in range(len(module.resnets)):
+        for n in range(resnets):
             yield from _pair(f"output_blocks_{number}", f"{ours}_", n, attends)
             number += 1
-        if getattr(module, "upsamplers", None):
+        if resampled:
             yield f"output_blocks_{number - 1}_{2 if attends else 1}_conv", f"{ours}_upsamplers_0_conv"
 
 

@@ -1,8 +1,8 @@
 """`<lora:name:te:unet>` in a prompt -> which file, how strongly. Light: no torch.
 
 Knows A1111's rules of the arguments and how a name finds a file: its stem, with as many folders before it as are
-given, else the trainer's own name for it (`ss_output_name`), in any case of letters. Leaves reading the weights to
-`files`, and putting them in place to `applied` and `hypernetworks`.
+given, else the trainer's own name for it (`ss_output_name`), in any case of letters; or its whole path. Leaves
+reading the weights to `files`, and putting them in place to `applied` and `hypernetworks`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from generation import headers
-from generation.catalogue import PICKLE, ModelEntry
+from generation.catalogue import PICKLE, ModelEntry, look
 from generation.errors import BadSpec, UnknownModel, nearest
 from generation.prompts.grammar import Network
 
@@ -138,6 +138,9 @@ def _find(network: Network, files: Sequence[ModelEntry], family: str) -> ModelEn
         found = [entry for entry in files if _folded(_alias(entry)) == _folded(network.name)]
     if found:
         return min(found, key=lambda entry: _rank_of(entry, network.name, family))
+    path = Path(network.name)
+    if path.is_absolute() and path.is_file():  # a file that is in none of the folders
+        return look(path)
     what = "hypernetwork" if network.kind in HYPERNETWORKS else "LoRA"
     known = sorted({entry.name for entry in files} | {alias for entry in files if (alias := _alias(entry))})
     hint = nearest(network.name, known) or (

@@ -230,6 +230,9 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "kept",
         "studio",
         "jobs",
+        "training",
+        "captions",
+        "caption text",
     }
     assert all(bindings(key.where) for key in KEYS)
 
