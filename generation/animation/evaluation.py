@@ -72,10 +72,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompt of each frame, expressions between backticks filled in; (positive, negative)."""
+    """The prompt of each frame, expressions between backticks filled in; (positive, negative).
+
+    `starts` are the frames at which another key begins to stand, the first of them 0.
+    """
 
     values: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    starts: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def prompts(keys: tuple[PromptKey, ...], frames: int, *, seed: int = -1) -> Prom
     for (start, _), end, key in zip(placed, ends, chosen, strict=True):
         span = _Frames(np.arange(start, end, dtype=float), frames - 1, seed, warn)
         values += zip(_told(key.positive, span), _told(key.negative, span), strict=True)
-    return Prompts(tuple(values), tuple(warn))
+    return Prompts(tuple(values), tuple(warn), tuple(start for start, _ in placed))
 
 
 def _placed(

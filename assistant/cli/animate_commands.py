@@ -1,0 +1,97 @@
+"""What `animate` does: settings read and changed, made into a job; results as text."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from assistant.cli.commands import Result, do
+from assistant.cli.show import wrap
+from assistant.errors import BadArgument
+from assistant.paths import Paths
+from assistant.settings import Settings
+from knowledge.screen import shown
+
+
+def deforum(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    """An animation of a settings file; with --write-settings the file alone, as Deforum reads it."""
+    return _made("deforum", options, paths, settings)
+
+
+def walk(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    return _made("walk", options, paths, settings)
+
+
+def _made(kind: str, options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    from generation.animation.settings import read
+
+    source = Path(options.settings).expanduser()
+    found = read(source).changed(_changes(options))
+    if options.write_settings:
+        return {"path": str(found.write(Path(options.write_settings))), "notes": list(found.notes)}, 0
+    spec: dict[str, Any] = {
+        "do": kind,
+        "settings": found.to_json(),
+        "name": source.stem,
+        "output": str(Path(options.output).expanduser().absolute()) if options.output else "",
+        "fresh": options.fresh,
+        "measure": not options.no_measure,
+        "clip": str(Path(options.clip).expanduser().absolute()) if options.clip else "",
+    }
+    return do("animate", spec, paths, settings), 0
+
+
+def measure(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
+    spec = {
+        "do": "measure",
+        "video": str(Path(options.video).expanduser().absolute()),
+        "source": str(Path(options.source).expanduser().absolute()) if options.source else "",
+        "clip": str(Path(options.clip).expanduser().absolute()) if options.clip else "",
+    }
+    return do("animate", spec, paths, settings), 0
+
+
+def _changes(options: argparse.Namespace) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in options.set or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise BadArgument(f"--set {text} says nothing", "Write --set key=value, such as --set zoom='0:(1.02)'.")
+        found[name.strip()] = value
+    if options.frames is not None:
+        found["max_frames"] = str(options.frames)
+    return found
+
+
+# As text
+
+
+def show_made(result: dict[str, Any]) -> str:
+    if "frames" not in result:
+        return shown(result["path"])
+    width, height = result["size"]
+    lines = [
+        result["path"],
+        f"{result['frames']} frames of {width}x{height}, {result['fps']:g} a second, seed {result['seed']}",
+        f"{result['made']} made now, {result['denoised']} of them denoised, {result['seconds']:.1f} s",
+        *_measured(result["measures"]),
+        result["sheet"],
+    ]
+    return shown("\n".join(lines))
+
+
+def show_measure(result: dict[str, Any]) -> str:
+    return shown("\n".join([result["path"], *_measured(result["measures"])]))
+
+
+def _measured(measures: dict[str, Any]) -> list[str]:
+    if not measures:
+        return []
+    by = "CLIP" if measures["consistency_by"] == "clip" else "thumbnails, no CLIP given"
+    told = (
+        f"warp error {measures['warp_error']:.1f} (flow of the {measures['flow_of']}), motion "
+        f"{measures['motion']:.2f} % of the diagonal a frame, flicker {measures['flicker']:.2f}, consistency "
+        f"{measures['consistency']:.4f} ({by})"
+    )
+    return [wrap(told, "")]
