@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
@@ -28,6 +29,7 @@ from assistant.tui.themes import THEMES
 
 if TYPE_CHECKING:
     from assistant.jobs.runner import Runner
+    from assistant.tui.training_run import TrainingRun
 
 Receiver = Callable[[int, dict[str, Any]], None]
 
@@ -71,6 +73,8 @@ class Atelier(App[None]):
         self._home = home
         self._work = work
         self.runner: Runner | None = None  # made after the first paint
+        self.training: TrainingRun | None = None
+        self.caption_lock = Lock()  # a dataset's captions are written by one thread at a time
         for theme in THEMES:
             self.register_theme(theme)
         wanted = settings["look.theme"]
@@ -278,6 +282,8 @@ class Atelier(App[None]):
             partial(self._in_studio, "draw_mask"),
         )
         yield SystemCommand("Run a recipe", "Work through a YAML file of stages", partial(self._in_studio, "recipe"))
+        yield SystemCommand("Train", "Plan a training and run it (Ctrl+T)", partial(self._in_studio, "train"))
+        yield SystemCommand("Captions", "Edit the captions of a dataset", partial(self._in_studio, "captions"))
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
         yield SystemCommand("Quit", "Leave Atelier (Ctrl+Q)", self.action_leave)

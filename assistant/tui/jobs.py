@@ -157,6 +157,8 @@ def _about(job: Job, *, long: bool = False) -> str:
     """What a job is about, in one line, or with its outcome in a few."""
     if job.kind in {"render", "grid"}:
         about = str(job.spec.get("spec", {}).get("prompt", ""))
+    elif job.kind.startswith("train-"):
+        about = f"{job.spec.get('dataset', '')} on {job.spec.get('model', '')}"
     else:
         about = ", ".join(str(p) for p in job.spec.get("paths", []))
     if not long:

@@ -210,6 +210,16 @@ class StudioRoom(Vertical):
 
         self.app.push_screen(RecipeScreen())
 
+    def action_train(self) -> None:
+        from assistant.tui.training import TrainingScreen
+
+        self.app.push_screen(TrainingScreen(self.app.training))  # type: ignore[attr-defined]
+
+    def action_captions(self) -> None:
+        from assistant.tui.caption_editor import CaptionEditor
+
+        self.app.push_screen(CaptionEditor())
+
     def action_attach(self) -> None:
         """Controls, references, regions and modifiers of the next renders."""
         from assistant.tui.attachments import Attachments
