@@ -147,15 +147,19 @@ def _told_settings(result: dict[str, Any]) -> list[str]:
     by: dict[str, list[str]] = {}
     for name, source in result["sources"].items():
         if source != DEFAULT:
-            value = result["settings"][name]
-            text = f"{value:g}" if isinstance(value, float) else str(value).lower()
-            by.setdefault(source, []).append(f"{name}={text}")
+            by.setdefault(source, []).append(f"{name}={_value(result['settings'][name])}")
     lines = ["Settings"]
     indent = " " * 4
     for source, pairs in by.items():
         lines += [wrap(f"by {source}:"), wrap(", ".join(pairs), indent)]
     lines.append(wrap("Memory was counted on such models' live tensors, time from a moment's work on this machine."))
     return lines
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def show_captions(result: dict[str, Any]) -> str:

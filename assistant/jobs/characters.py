@@ -18,8 +18,8 @@ Check = Callable[[], None]
 
 def character(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
     """{"tree": file, "preset", "set": {path: weight}, "prompt", "render": {fields of a render} or null, "output",
-    "export": file or ""} -> {"character", "parts", "prompt", "negative", "model", "presets", "broken", "export",
-    "render"}.
+    "export": file or "", "keep": whether a note is written} -> {"character", "parts", "prompt", "negative", "model",
+    "presets", "constraints", "broken", "export", "render"}.
 
     Without "render" and "export" nothing is made but the merges that leaves name, and constraints that do not hold are
     listed under "broken"; to render or export they must hold.
@@ -46,7 +46,7 @@ def character(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Ch
     if wanted is not None:
         model = wanted.get("model") or tree.model or shop.settings["studio.model"]
         fields = {"negative": tree.negative, **wanted, "prompt": text, "model": model}
-        inner = {"spec": fields, "output": spec.get("output", ""), "preview": spec.get("preview", "character")}
+        inner = {"spec": fields, "output": spec.get("output", ""), "remember": spec.get("keep", True)}
         made = render(shop, inner, report=report, check=check)
     return {
         "character": tree.name,

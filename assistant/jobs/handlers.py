@@ -103,7 +103,7 @@ def render(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
         "seconds": round(result.seconds, 3),
         "spec": result.spec.to_json(),
     }
-    if shop.settings["studio.remember"]:
+    if shop.settings["studio.remember"] and spec.get("remember", True):
         note = remember_render(shop.paths.memory, result.path, shown["spec"], result.seconds)
         shown["note"] = str(note)
     return shown

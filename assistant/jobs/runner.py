@@ -16,6 +16,11 @@ from assistant.jobs.lane import Lane, Request
 from assistant.jobs.queue import Queue
 from assistant.paths import Paths
 
+# What loads a checkpoint.
+HEAVY = frozenset(
+    {"render", "grid", "recipe", "character", "animate", "merge", *(k for k in HANDLERS if k[:6] == "train-")}
+)
+
 
 class Runner:
     """All lanes of one program. `receive(number, event)` is called on the lanes' threads."""
@@ -43,8 +48,7 @@ class Runner:
     def share_memory(self, wanted: str) -> None:
         """`always`, `never`, or `auto`: where there is a GPU, whose memory is the scarcer."""
         shared = wanted == "always" or (wanted == "auto" and shutil.which("nvidia-smi") is not None)
-        training = [kind for kind in HANDLERS if kind.startswith("train-")]
-        self.needs_room = frozenset({"render", "grid", "recipe", *training}) if shared else frozenset()
+        self.needs_room = HEAVY if shared else frozenset()
 
     def cancel(self, number: int) -> None:
         """Cancel a job of this program; one that has ended is left alone."""

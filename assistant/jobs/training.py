@@ -35,13 +35,14 @@ COMMON = frozenset({
 
 
 def train(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
-    """{"kind", "dataset", "output", "model", "settings", "regularisation", "preset", "memory_gb"} -> the record.
+    """{"kind", "dataset", "output", "model", "settings", "regularisation", "preset", "memory_gb", "processes"} -> the
+    record.
 
     With a "preset" (character, style, object) what "settings" leave open is planned, as `train plan` shows it; without
     one the table's defaults hold. What was planned is kept beside the state: a training that goes on goes on with it,
     whatever memory is free then.
     """
-    from generation.training import running
+    from generation.training import launching, running
 
     model = spec.get("model") or shop.settings["studio.model"]
     whole = TrainingSpec.from_json(
@@ -61,17 +62,19 @@ def train(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check)
         write_whole(kept, json.dumps({"asked": _asked(spec), "settings": settings}, indent=2))
     shop.release()
     device = shop.settings["studio.device"]
-    trained = running.train(
-        whole,
-        shop.catalogue,
-        device=None if device == "auto" else device,
-        gallery=shop.output_folder(),
-        report=report,
-        check=check,
-    )
+    common: dict[str, Any] = {
+        "device": None if device == "auto" else device,
+        "gallery": shop.output_folder(),
+        "report": report,
+        "check": check,
+    }
+    if (processes := int(spec.get("processes") or 1)) > 1:
+        roots = [shop.paths.models, *(Path(path).expanduser() for path in shop.settings["studio.models"])]
+        result = launching.launch(whole, processes, roots, **common)
+    else:
+        result = dict(running.train(whole, shop.catalogue, **common).record)
     # The new network is there for the next prompt.
     shop.__dict__.pop("catalogue", None)
-    result = dict(trained.record)
     if shop.settings["studio.remember"]:
         result["note"] = str(remember_training(shop.paths.memory, result))
     return result

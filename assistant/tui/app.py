@@ -283,6 +283,9 @@ class Atelier(App[None]):
         )
         yield SystemCommand("Run a recipe", "Work through a YAML file of stages", partial(self._in_studio, "recipe"))
         yield SystemCommand("Train", "Plan a training and run it (Ctrl+T)", partial(self._in_studio, "train"))
+        yield SystemCommand(
+            "Weigh a character", "Sliders over a tree of networks", partial(self._in_studio, "character")
+        )
         yield SystemCommand("Captions", "Edit the captions of a dataset", partial(self._in_studio, "captions"))
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)

@@ -210,6 +210,11 @@ class StudioRoom(Vertical):
 
         self.app.push_screen(RecipeScreen())
 
+    def action_character(self) -> None:
+        from assistant.tui.character import CharacterScreen
+
+        self.app.push_screen(CharacterScreen())
+
     def action_train(self) -> None:
         from assistant.tui.training import TrainingScreen
 

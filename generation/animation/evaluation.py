@@ -72,10 +72,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompt of each frame, expressions between backticks filled in; (positive, negative).
-
-    `starts` are the frames at which another key begins to stand, the first of them 0.
-    """
+    """Each frame's (positive, negative), backticks filled in; at the frames `starts` another key begins."""
 
     values: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]

@@ -21,6 +21,10 @@ from generation.errors import BadSpec
 
 Array = NDArray[Any]
 Size = tuple[int, int]
+FILES = ("init_image", "mask_file", "video_init_path", "video_mask_path", "color_coherence_image_path", "walk_audio")
+OF_THE_VIDEO = frozenset(
+    "batch_name fps make_gif skip_video_creation add_soundtrack soundtrack_path delete_imgs sd_model_name".split()
+)
 
 
 class Followed:
@@ -74,8 +78,20 @@ def followed(settings: Settings, name: str, size: Size) -> Followed | None:
     )
 
 
+def depended(settings: Settings) -> dict[str, Any]:
+    """What frames depend on: every value but those of the video made of them, and the state of the files named."""
+    found = {name: value for name, value in settings.values.items() if name not in OF_THE_VIDEO}
+    for name in FILES:
+        path = Path(settings[name]).expanduser()
+        if settings[name] and path.is_file():
+            found[f"{name} as it is"] = [path.stat().st_size, path.stat().st_mtime_ns]
+    return found
+
+
 def local(path: str, name: str) -> Path:
     """A path on this machine; settings of other people often name addresses. Raises `BadSpec`."""
+    if not path.strip():
+        raise BadSpec(f"{name} is empty", "Name a file, or switch off what needs it.")
     if "://" in path:
         raise BadSpec(f"{name} is an address: {path[:60]}", "Nothing is fetched here. Name a file on this machine.")
     return Path(path).expanduser()

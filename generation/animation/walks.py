@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from generation import infotext
 from generation.animation.colour import to_bytes
-from generation.animation.deforum import PREVIEW_EVERY, Animated, base_spec
+from generation.animation.deforum import PREVIEW_EVERY, Animated
+from generation.animation.denoising import base_spec
 from generation.animation.frames import Frames
 from generation.animation.painting import Frame, Painter
 from generation.animation.settings import Settings
-from generation.animation.sources import local
+from generation.animation.sources import depended, local
 from generation.animation.timelines import Timeline
 from generation.engine import Engine
 from generation.errors import BadSpec
@@ -53,7 +54,9 @@ def run(
     base = painter.resolved(base_spec(settings, settings["model"]))
     assert base.width is not None and base.height is not None
     stops = Stops(line, settings)
-    made_of = {**settings.to_json(), "seed": seed, "kind": "walk", "size": [base.width, base.height]}
+    made_of = {**depended(settings), "seed": seed, "kind": "walk", "size": [base.width, base.height]}
+    if settings["walk_audio"]:
+        made_of["fps"] = settings["fps"]  # beats fall on other frames then
     made_of |= {"steps": base.steps, "sampler": base.sampler, "model": engine.catalogue.find(base.model).path}
     frames = Frames(folder, made_of, fresh=fresh)
     warnings = (*settings.notes, *line.warnings)

@@ -164,7 +164,7 @@ def _other(entry: ModelEntry, first: ModelEntry) -> str:
     one, two = fitting.base(entry.family), fitting.base(first.family)
     if one == two:
         return ""
-    shown = [fitting.NAMES.get(family, family) for family in (one, two)]
+    shown = ["of an unknown family" if f == "unknown" else fitting.NAMES.get(f, f) for f in (one, two)]
     return f"{entry.name} is {shown[0]}, and {first.name} is {shown[1]}"
 
 

@@ -6,6 +6,7 @@ inputs with their hashes, so that the result can be given again where a recipe i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -97,8 +98,9 @@ def merge(
     except OSError as error:
         raise BadSpec(f"{output} cannot be written: {error.strerror or error}", "Choose another file.") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True) if aside.is_dir() else aside.unlink(missing_ok=True)
-        picture.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where not even the folder is one
+            shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
+            picture.unlink(missing_ok=True)
     for note in notes:
         report({"kind": "note", "message": note})
     return {

@@ -159,9 +159,12 @@ def make(
     _length(settings, given, chosen, dataset.pictures, placed)
     settings = parameters.checked(settings, table(kind), f"training a {kind}")
     sources = {name: chosen.sources.get(name, presets.DEFAULT) for name in settings}
-    sources |= dict.fromkeys(own.keys() & {"repeats", "epochs", "steps", "text_steps"}, COUNTED)
+    sources |= dict.fromkeys(
+        ("repeats", "epochs", "steps", *(("text_steps",) if settings["text_steps"] else ())), COUNTED
+    )
     sources |= {name: MODEL for name in settings if name in chosen.settings and own[name] != chosen.settings[name]}
-    sources |= dict.fromkeys((name for rung in chosen.ladder for name in rung if name in settings), MEMORY)
+    tried = {name for rung in chosen.ladder for name in rung}
+    sources |= {name: MEMORY for name in tried if settings[name] != chosen.settings.get(name)}
     sources |= dict.fromkeys(given, GIVEN)
     other = replace(rules, upscale=False)
     whole = [one for one in (_placed(picture, other) for picture in dataset.pictures) if one]
@@ -260,8 +263,7 @@ def _seconds(
     if not machine.speed:
         return None
     share = settings["text_steps"] / settings["steps"] if settings["text_steps"] else 1.0
-    step, once = 0.0, 0.0
-    weight = 0
+    step, once, weight = 0.0, 0.0, 0
     for picture, one in zip(dataset.pictures, placed, strict=True):
         if one is None:
             continue

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.animation import deforum, video
+from generation.animation import deforum, motion, video
 from generation.animation.frames import load
-from generation.animation.painting import Frame
+from generation.animation.painting import Frame, Painter
 from generation.animation.settings import Settings, of
+from generation.animation.timelines import Timeline
 from generation.catalogue import Catalogue
 from generation.engine import Engine
 from generation.errors import BadSpec, RenderFailed
@@ -244,11 +246,11 @@ def test_prompts_blend(tmp_path: Path, fake: Any) -> None:
 
 def test_a_blended_prompt_is_between(tmp_path: Path, engine: Engine) -> None:
     """At share 0 the one, at share 1 the other, and a small step between is a small change."""
-    painter = deforum.Painter(engine)
+    painter = Painter(engine)
     spec = painter.resolved(RenderSpec("a red apple", model="tiny", seed=1, steps=2, cfg=2.0, width=32, height=32))
     for toward in (("a blue mug", "ugly"), ("a blue mug, " + "word, " * 90, "ugly")):
         one, near, far, other = (painter.paint(Frame(spec, toward=toward, share=share)) for share in (0, 0.01, 0.99, 1))
-        wanted = painter.paint(Frame(deforum.replace(spec, prompt=toward[0], negative=toward[1])))
+        wanted = painter.paint(Frame(replace(spec, prompt=toward[0], negative=toward[1])))
         assert np.abs(other - wanted).max() < 1e-4
         assert np.abs(one - other).max() > 10 * np.abs(one - near).max() > 0
         assert np.abs(one - other).max() > 10 * np.abs(far - other).max() > 0
@@ -387,6 +389,45 @@ def test_colours_are_frame_zero_s(tmp_path: Path, fake: Any) -> None:
         assert (np.abs(first - last).mean() < 2) == near
 
 
+def test_colours_are_the_video_s_every_so_many_frames(tmp_path: Path, fake: Any, clip: Path) -> None:
+    told = settings(
+        color_coherence="Video Input", color_coherence_video_every_N_frames=2, video_init_path=str(clip),
+        diffusion_cadence=1, max_frames=6,
+    )  # fmt: skip
+    animate(told, tmp_path / "frames", fake)
+    means = [load(tmp_path / f"frames/{n:06d}.png").mean() for n in range(6)]
+    assert means == pytest.approx([240, 240, 160, 160, 80, 80], abs=4)
+
+
+def test_a_file_that_changed_is_another_setting(tmp_path: Path, fake: Any) -> None:
+    path = tmp_path / "init.png"
+    Image.new("RGB", (32, 32), "red").save(path)
+    told = settings(use_init=True, init_image=str(path))
+    animate(told, tmp_path / "frames", fake)
+    Image.new("RGB", (32, 32), "blue").resize((40, 40)).save(path)
+    with pytest.raises(BadSpec, match="other settings"):
+        animate(told, tmp_path / "frames", fake)
+
+
+def test_depth_moves_what_is_near_more(tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that sees the left half near: there a step to the side is longer."""
+    near = np.zeros((32, 32), np.uint8)
+    near[:, :16] = 255
+    monkeypatch.setattr(motion, "nearness_of", lambda image, weights: Image.fromarray(near).convert("RGB"))
+    told = settings(
+        animation_mode="3D", translation_x="0:(20)", translation_z="0:(0)", depth_model="some", diffusion_cadence=1,
+        max_frames=1,
+    )  # fmt: skip
+    moving = motion.Motion(Timeline(told, 5))
+    depth = moving.depth(np.zeros((32, 32, 3), np.float32))
+    assert depth[:, :16].max() == motion.NEAREST and depth[:, 16:].min() == motion.FARTHEST
+    ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32)[None, :, None], (32, 1, 3))
+    moved = moving.moved(ramp, 0, depth) - ramp
+    assert abs(moved[:, 6:12].mean()) > 2 * abs(moved[:, 20:26].mean()) > 0
+    flat = motion.Motion(Timeline(told.changed({"use_depth_warping": "no"}), 5))
+    assert flat.depth(ramp) == motion.NEAREST
+
+
 def test_black_frames(tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
@@ -414,6 +455,11 @@ def test_black_frames(tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch
         ({"use_init": True, "init_image": "https://example.org/x.png"}, "init_image is an address"),
         ({"use_init": True, "init_image": "/nowhere.png"}, "/nowhere.png"),
         ({"use_mask": True}, "mask_file"),
+        ({"use_init": True}, "init_image is empty"),
+        ({"animation_mode": "Video Input"}, "video_init_path is empty"),
+        ({"color_coherence": "Video Input"}, "video_init_path is empty"),
+        ({"color_coherence": "Image"}, "color_coherence_image_path is empty"),
+        ({"hybrid_motion": "Affine"}, "video_init_path is empty"),
         ({"use_mask": True, "mask_file": "/nowhere.png"}, "/nowhere.png"),
         ({"animation_mode": "Video Input", "video_init_path": "/nowhere.mp4"}, "/nowhere.mp4"),
         ({"enable_checkpoint_scheduling": True, "checkpoint_schedule": "0:(nowhere)"}, "nowhere"),

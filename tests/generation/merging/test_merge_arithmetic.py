@@ -17,7 +17,8 @@ CROSS = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.
 MIDDLE = "model.diffusion_model.middle_block.1.proj_in.weight"
 TEXT = "cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight"
 LAST = "model.diffusion_model.out.2.weight"
-NAMES = (CROSS, MIDDLE, TEXT, LAST)
+TOKENS = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
+NAMES = (CROSS, MIDDLE, TEXT, LAST, TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Larger tensors of a shrunken model lie in several pieces."""
-    monkeypatch.setattr(streams, "PIECE", 1 << 14)
+    """The token embedding lies in a dozen pieces."""
+    monkeypatch.setattr(streams, "PIECE", 1 << 17)
 
 
 def merged(folder: Path, tmp_path: Path, recipe: str) -> tuple[Tensors, Tensors, Tensors, Tensors]:

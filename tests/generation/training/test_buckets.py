@@ -38,6 +38,13 @@ def test_loss_of_a_photo() -> None:
     assert (own.bucket, own.loss) == ((576, 384), 0)
 
 
+def test_the_nearest_shape_is_by_width_over_height() -> None:
+    """By height over width these would have the next, wider bucket."""
+    assert place(360, 1000, Rules()).bucket == (256, 832)
+    assert place(520, 1000, Rules()).bucket == (320, 704)
+    assert place(1000, 360, Rules()).bucket == (768, 320)
+
+
 def test_a_bucket_covers_no_more_than_its_area_and_lies_inside_what_it_is_cut_from() -> None:
     for rules in (Rules(), Rules((768, 512), 256, 1024, 32), Rules((1024, 1024), upscale=False)):
         for width, height in ((17, 1000), (640, 641), (5000, 4999), (100, 900), (2000, 300)):

@@ -72,7 +72,7 @@ def test_the_sheet_frames_what_is_kept() -> None:
     shown = cropped(image, place(600, 400, Rules()))  # 640x384 of 640x427: 6.7 % of the height is left out
     assert shown.size == image.size
     assert shown.getpixel((300, 200)) == (10, 20, 30)
-    assert shown.getpixel((300, 30)) == (10, 20, 30) and shown.getpixel((300, 5)) != (10, 20, 30)
+    assert shown.getpixel((300, 30)) == (10, 20, 30) and shown.getpixel((300, 15)) != (10, 20, 30)
     whole = cropped(image.resize((576, 384)), place(576, 384, Rules(upscale=False)))
     assert whole.getpixel((300, 5)) == (10, 20, 30)
     assert cropped(image, None).getpixel((300, 200)) != (10, 20, 30)

@@ -75,6 +75,16 @@ def test_buckets_and_crops_of_photographs() -> None:
     assert own.crop_loss == 0 and not own.proposes_unenlarged and kinds(own) == ["aspect"]
 
 
+def test_not_enlarging_is_proposed_only_where_less_is_cropped() -> None:
+    same = plan(dataset((1600, 1000)))
+    assert same.crop_loss == pytest.approx(0.04, abs=1e-3) and same.unenlarged[0] == pytest.approx(0.04, abs=1e-3)
+    assert not same.proposes_unenlarged and "upscale" not in kinds(same)
+
+
+def test_a_little_enlarging_is_not_told() -> None:
+    assert kinds(plan(dataset((450, 450)))) == []
+
+
 def test_small_and_thin_pictures_are_told() -> None:
     made = plan(dataset((200, 200), (512, 512)))
     assert kinds(made) == ["small"] and "2.6 times" in made.remarks[0].message
@@ -180,6 +190,14 @@ def test_presets_there_are_not(names: tuple[str, str, str]) -> None:
     with pytest.raises(BadSpec) as told:
         presets.preset(*names)
     assert told.value.hint
+
+
+def test_what_the_memory_decided_is_told_from_what_the_preset_says() -> None:
+    data = dataset((1024, 1024))
+    assert plan(data, SDXL).sources["text_rate"].startswith("kohya") and plan(data, SDXL).settings["text_rate"] == 1e-5
+    tight = plan(data, SDXL, Machine("cuda", 12 * GIB, 1.0))
+    assert tight.settings["text_rate"] == 0 and tight.sources["text_rate"] == "the memory there is"
+    assert tight.sources["batch"] == "the memory there is" and tight.settings["batch"] == 1
 
 
 def test_figures_of_the_guides() -> None:

@@ -23,6 +23,7 @@ from generation.networks.applied import Applied
 from generation.networks.named import Use
 from generation.training import TrainingFailed, objective
 from generation.training.adapters import Adapter
+from generation.training.launching import launch
 from generation.training.running import train, work_folder
 from generation.training.settings import TABLES, TrainingSpec
 from generation.training.state import FILE
@@ -334,3 +335,24 @@ def test_settings_that_cannot_be_are_refused_in_one_line(
         run(tiny_checkpoint, dataset, tmp_path / "n.safetensors", **change)
     assert message in error.value.message and error.value.hint and "\n" not in error.value.message
     assert not (tmp_path / "n.safetensors").exists()
+
+
+def test_two_processes_learn_what_one_learns_in_two_parts(
+    tiny_checkpoint: Path, dataset: Path, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    spec = TrainingSpec(
+        "lora", str(dataset), str(tmp_path / "two.safetensors"), str(tiny_checkpoint), {**FEW, "shuffle": True}
+    )
+    record = launch(spec, 2, [], device="cpu", report=events.append)
+    one = run(tiny_checkpoint, dataset, tmp_path / "one.safetensors", shuffle=True, accumulate=2)
+    mine, theirs = load_file(one.paths[0]), load_file(record["path"])
+    assert mine.keys() == theirs.keys()
+    assert all(torch.allclose(mine[name], theirs[name], atol=1e-4) for name in mine)
+    assert [event["step"] for event in events if event["kind"] == "loss"][-1] == 3
+
+
+def test_what_fails_in_one_of_several_processes_is_told(tiny_checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
+    spec = TrainingSpec("lora", str(dataset), str(tmp_path / "n.safetensors"), str(tiny_checkpoint), {"clip_skip": 9})
+    with pytest.raises(TrainingFailed, match="3 layers"):
+        launch(spec, 2, [], device="cpu")
