@@ -210,6 +210,11 @@ class StudioRoom(Vertical):
 
         self.app.push_screen(RecipeScreen())
 
+    def action_merge(self) -> None:
+        from assistant.tui.merge import MergeScreen
+
+        self.app.push_screen(MergeScreen())
+
     def action_character(self) -> None:
         from assistant.tui.character import CharacterScreen
 

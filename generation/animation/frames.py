@@ -37,16 +37,16 @@ class Frames:
     def __init__(self, folder: Path, made_of: Mapping[str, Any], *, fresh: bool = False) -> None:
         self.folder = folder
         self._key = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
-        try:
-            (folder / DENOISED).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadSpec(f"the folder {folder} cannot be made: {error.strerror}", "Choose another place.") from error
         state = known(folder)
         same = state.get("key") == self._key
         if not same and not fresh and (state or any(folder.glob("[0-9]*.png"))):
             raise BadSpec(
                 f"{folder} holds frames of other settings", "Give another output, or --fresh to make them again."
             )
+        try:
+            (folder / DENOISED).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadSpec(f"the folder {folder} cannot be made: {error.strerror}", "Choose another place.") from error
         if fresh or not same:
             # The vouching file goes first: half a folder of old frames must not be taken for new ones.
             (folder / STATE).unlink(missing_ok=True)

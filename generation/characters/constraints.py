@@ -85,7 +85,7 @@ def _check(node: ast.expr, known: set[str], text: str) -> None:
             if name in known:
                 return
             hint = nearest(name, known) or USAGE
-            raise BadSpec(f'the constraint "{text}" names "{name}", which the tree has not', hint)
+            raise BadSpec(f'the constraint "{text}" names "{name}", which the tree does not have', hint)
     raise BadSpec(f'the constraint "{text}" holds what is no sum of weights', USAGE)
 
 

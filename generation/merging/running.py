@@ -191,8 +191,8 @@ def _written(
         texts["mecha_recipe"] = theirs
     # A v-prediction model's marks are empty tensors, and go along; its scheduler's words are the trunk's.
     write = writing.folder if found.is_folder else writing.single
-    with Tally() as tally:
-        written = write(stream, aside, precision, {**spoken, **texts}, work.report, work.check)
+    tally = Tally()
+    written = write(stream, aside, precision, {**spoken, **texts}, tally, work.report, work.check)
     work.report({"kind": "progress", "stage": "verifying", "done": 0, "total": None})
     verified = verification.checkpoint(aside, stream, work.check)
     return {

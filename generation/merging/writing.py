@@ -10,6 +10,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,10 +20,11 @@ import torch
 from generation import diffusers_folders, headers
 from generation.diffusers_folders import PARTS
 from generation.errors import BadWeights
-from generation.merging import contents
+from generation.merging import contents, streams
 from generation.merging.contents import Held
 from generation.merging.sources import RECIPE
 from generation.merging.streams import Model, Stream, pieces
+from generation.merging.tally import Tally
 from generation.merging.weights import rows
 
 Report = Callable[[dict[str, Any]], None]
@@ -37,16 +39,20 @@ TEXTS = {".json", ".txt", ".model"}
 REPORTED = 16  # tensors between two reports
 
 
-def single(stream: Stream, path: Path, precision: str, texts: Mapping[str, str], report: Report, check: Check) -> int:
+def single(
+    stream: Stream, path: Path, precision: str, texts: Mapping[str, str], tally: Tally, report: Report, check: Check
+) -> int:
     """Write all of a stream's tensors into one file; returns its bytes. Raises `BadWeights`, OSError as it comes."""
-    return _file(stream, stream.trunk.tensors, path, precision, texts, _Counter(stream, report), check)
+    return _file(stream, stream.trunk.tensors, path, precision, texts, _Counter(stream, report, tally), check)
 
 
-def folder(stream: Stream, path: Path, precision: str, texts: Mapping[str, str], report: Report, check: Check) -> int:
+def folder(
+    stream: Stream, path: Path, precision: str, texts: Mapping[str, str], tally: Tally, report: Report, check: Check
+) -> int:
     """Write a diffusers folder, configurations and all, into the new folder `path`; returns the weights' bytes."""
     source = Path(stream.trunk.entry.path)
     path.mkdir(parents=True)
-    counter = _Counter(stream, report)
+    counter = _Counter(stream, report, tally)
     written = 0
     for part in PARTS:
         tensors = {name: held for name, held in stream.trunk.tensors.items() if name.startswith(f"{part}/")}
@@ -80,10 +86,20 @@ def _beside(source: Path, path: Path) -> None:
 
 
 class _Counter:
-    """Tensors done, told now and then."""
+    """Tensors done, told now and then; and `tally` for those large enough to take the most memory.
 
-    def __init__(self, stream: Stream, report: Report) -> None:
+    To look at every operation on a thousand small tensors would take longer than the merge.
+    """
+
+    def __init__(self, stream: Stream, report: Report, tally: Tally) -> None:
         self._report, self._total, self._done = report, len(stream.trunk.tensors), 0
+        self._tally = tally
+        largest = max((prod(held.shape) for held in stream.trunk.tensors.values()), default=0)
+        self._least = min(largest, streams.PIECE) // 2
+
+    def counted(self, held: Held) -> AbstractContextManager[object]:
+        """The context in which a tensor is made."""
+        return self._tally if prod(held.shape) >= self._least else nullcontext()
 
     def step(self) -> None:
         if self._done % REPORTED == 0:
@@ -108,10 +124,11 @@ def _file(
         _header(file, ((name, tensors[name].shape, types[name]) for name in order), texts, prefix)
         for name in order:
             counter.step()
-            for piece in _pieces(stream, name, types[name], tensors[name]):
-                check()
-                # Bytes of the numbers; NumPy knows no bfloat16.
-                file.write(memoryview(piece.contiguous().flatten().view(torch.uint8).numpy()))
+            with counter.counted(tensors[name]):
+                for piece in _pieces(stream, name, types[name], tensors[name]):
+                    check()
+                    # Bytes of the numbers; NumPy knows no bfloat16.
+                    file.write(memoryview(piece.contiguous().flatten().view(torch.uint8).numpy()))
         return file.tell()
 
 

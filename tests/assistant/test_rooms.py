@@ -233,6 +233,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "training",
         "captions",
         "caption text",
+        "character",
     }
     assert all(bindings(key.where) for key in KEYS)
 

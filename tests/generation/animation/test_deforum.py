@@ -211,7 +211,7 @@ def test_a_folder_of_the_person_s_own_pictures_is_left_alone(tmp_path: Path, fak
     Image.new("RGB", (4, 4)).save(mine / "000.png")
     with pytest.raises(BadSpec, match="other settings"):
         animate(settings(), mine, fake)
-    assert [path.name for path in mine.iterdir() if path.is_file()] == ["000.png"]
+    assert [path.name for path in mine.iterdir()] == ["000.png"]
 
 
 def test_schedules_reach_each_frame(tmp_path: Path, fake: Any) -> None:
