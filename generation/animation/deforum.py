@@ -101,12 +101,16 @@ class _Animation:
         before: Array | None = None
         self._progress(start)
         for block in range(start, self.total, self.cadence):
+            started = before
             if block and now is not None:
-                before = self._moved(now, block)
+                started = before = self._moved(now, block)
+                hybrid = self.denoiser.hybrid
+                if hybrid is not None and hybrid.composite == "Before Motion":
+                    started = self._moved(hybrid.composited(now, block), block)
             self.check()
             kept = self._kept(block)
             if kept is None:
-                kept = to_bytes(self.denoiser.picture(block, before, self.frames))
+                kept = to_bytes(self.denoiser.picture(block, started, self.frames))
                 self.frames.keep(block, kept, self._texts(block))
                 self.denoised += 1
             now = to_floats(kept)

@@ -87,7 +87,7 @@ class Denoiser:
             started, strength = self._first()
         elif not self.moving:
             started = None
-        elif self.hybrid is not None and self.hybrid.composite in {"Normal", "Before Motion"} and started is not None:
+        elif self.hybrid is not None and self.hybrid.composite == "Normal" and started is not None:
             started = self.hybrid.composited(started, frame)
         like = self._like(frame, frames)
         if started is not None and frame and mode != "Video Input":

@@ -38,7 +38,8 @@ class Timeline:
         self._words: dict[str, tuple[str, ...]] = {}
         for name in (*SCHEDULES, *WORDS):
             switch = SWITCHED.get(name)
-            if settings[name] and (switch is None or settings[switch]):
+            used = name != "seed_schedule" or settings["seed_behavior"] == "schedule"
+            if settings[name] and used and (switch is None or settings[switch]):
                 self._read(name)
         try:
             keys = read_prompts(json.dumps(settings["prompts"]), settings["negative_prompts"])

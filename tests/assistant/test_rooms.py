@@ -220,6 +220,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "mask screen",
         "picture",
         "recipe",
+        "merge",
         "result",
         "slider",
         "source",

@@ -360,6 +360,25 @@ def test_a_video_mixed_in(tmp_path: Path, fake: Any, clip: Path) -> None:
                 tmp_path / kind, fake)  # fmt: skip
 
 
+def test_a_video_mixed_in_before_and_after(tmp_path: Path, fake: Any) -> None:
+    """A video of a light left half over a picture that moves 8 pixels: before motion, the half moves along."""
+    half = np.zeros((32, 32, 3), np.uint8)
+    half[:, :16] = 255
+    video.write((half for _ in range(3)), tmp_path / "half.mkv", 10)
+    told = settings(
+        video_init_path=str(tmp_path / "half.mkv"), hybrid_comp_alpha_schedule="0:(1)", diffusion_cadence=1,
+        zoom="0:(1)", angle="0:(0)", translation_x="0:(8)", border="wrap", strength_schedule="0:(0)",
+        color_coherence="None", noise_schedule="0:(0)", amount_schedule="0:(0)", max_frames=2,
+    )  # fmt: skip
+    lit = {}
+    for how in ("Normal", "Before Motion", "After Generation"):
+        animate(told.changed({"hybrid_composite": how}), tmp_path / how, fake)
+        lit[how] = FakePainter.asked[1].picture[16, :, 0]
+    assert lit["Normal"][2] > 0.9 and lit["Normal"][20] < 0.1
+    assert lit["Before Motion"][2] < 0.1 and lit["Before Motion"][20] > 0.9
+    assert np.abs(load(tmp_path / "After Generation/000001.png").astype(int) - half).mean() < 4
+
+
 @pytest.mark.parametrize("how", ["Optical Flow", "Affine", "Perspective"])
 def test_motion_of_a_video_is_followed(how: str, tmp_path: Path, fake: Any) -> None:
     texture = np.asarray(

@@ -125,8 +125,8 @@ def test_dare_drops_and_scales_up(folder: Path, tmp_path: Path) -> None:
 
 def test_dare_of_several_drops_other_entries_of_each(folder: Path, tmp_path: Path) -> None:
     """Were the same dropped of both, the sum of b and minus b would be a again."""
-    opposite = {name: 2 * value - load_file(folder / "b.safetensors")[name] if value.is_floating_point() else value
-                for name, value in load_file(folder / "a.safetensors").items()}  # fmt: skip
+    one, two = load_file(folder / "a.safetensors"), load_file(folder / "b.safetensors")
+    opposite = {name: 2 * value - two[name] if value.is_floating_point() else value for name, value in one.items()}
     save_file(opposite, tmp_path / "d.safetensors")
     recipe = f'dare("a", "b", "{tmp_path}/d.safetensors", drop=0.5, combine="sum")'
     out, a, b, _ = merged(folder, tmp_path, recipe)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -337,9 +340,7 @@ def test_settings_that_cannot_be_are_refused_in_one_line(
     assert not (tmp_path / "n.safetensors").exists()
 
 
-def test_two_processes_learn_what_one_learns_in_two_parts(
-    tiny_checkpoint: Path, dataset: Path, tmp_path: Path
-) -> None:
+def test_two_processes_learn_what_one_learns_in_two_parts(tiny_checkpoint: Path, dataset: Path, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
     spec = TrainingSpec(
         "lora", str(dataset), str(tmp_path / "two.safetensors"), str(tiny_checkpoint), {**FEW, "shuffle": True}
@@ -356,3 +357,32 @@ def test_what_fails_in_one_of_several_processes_is_told(tiny_checkpoint: Path, d
     spec = TrainingSpec("lora", str(dataset), str(tmp_path / "n.safetensors"), str(tiny_checkpoint), {"clip_skip": 9})
     with pytest.raises(TrainingFailed, match="3 layers"):
         launch(spec, 2, [], device="cpu")
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_state(
+    tiny_checkpoint: Path, dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "cut.safetensors"
+    spec = TrainingSpec("lora", str(dataset), str(output), str(tiny_checkpoint), {**FEW, "steps": 60, "state_every": 2})
+    told = {
+        "spec": spec.to_json(), "models": [], "device": "cpu", "gallery": "",
+        "events": str(tmp_path / "events"), "result": str(tmp_path / "result"),
+    }  # fmt: skip
+    (tmp_path / "spec.json").write_text(json.dumps(told))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "generation.training", str(tmp_path / "spec.json")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    state = work_folder(output) / FILE
+    try:
+        while not state.exists() and child.poll() is None:
+            time.sleep(0.02)
+    finally:
+        child.kill()
+        child.wait()
+    done = int(torch.load(state, weights_only=True)["step"])
+    assert done % 2 == 0 and not output.exists()
+    again = train(spec, Catalogue(), device="cpu")
+    whole = run(tiny_checkpoint, dataset, tmp_path / "whole.safetensors", steps=60, state_every=2)
+    one, other = load_file(again.paths[0]), load_file(whole.paths[0])
+    assert all(torch.equal(one[name], other[name]) for name in one)
