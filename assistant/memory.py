@@ -1,4 +1,4 @@
-"""What was rendered or trained, written down as notes, so that the library can answer questions about it.
+"""What was rendered, trained or merged, written down as notes, so that the library can answer questions about it.
 
 One small Markdown file each, in plain sentences: each stands as a quote by itself. The files are read by the
 ordinary Markdown reader; nothing here touches the library.
@@ -66,6 +66,29 @@ def remember_training(folder: Path, record: dict[str, Any]) -> Path:
     lines += [f"![{Path(path).name}]({path})" for path in record["samples"][-4:]]
     lines += [f"![loss of {name}]({record['plot']})", ""]
     return _noted(folder / "trainings", name, lines)
+
+
+def remember_merge(folder: Path, recipe: str, result: dict[str, Any]) -> Path:
+    """Write the note about a merge into `folder`; `result` is the merge's own (generation.merging.running)."""
+    now = datetime.now().astimezone()
+    name = Path(result["path"]).stem
+    checked = result["verified"]
+    told = " ".join(recipe.split())
+    lines = [
+        f"# Merge: {name}",
+        "",
+        f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier merged “{name}” by the method {result['method']} for the family "
+        f"{result['family']}, {result['tensors']} tensors in {result['seconds']:.0f} seconds.",
+        "",
+        f"The recipe of “{name}” is: {told}",
+        "",
+        f"Of “{name}” {checked['sampled']} tensors were checked against the method's formula, the largest error was "
+        f"{checked['largest_error']:.2g}.",
+        "",
+        f"The file of “{name}” is {result['path']}.",
+        "",
+    ]
+    return _noted(folder / "merges", name, lines)
 
 
 def _noted(folder: Path, name: str, lines: list[str]) -> Path:

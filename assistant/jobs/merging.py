@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.jobs.workshop import Workshop
+from assistant.memory import remember_merge
 
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
@@ -34,4 +35,6 @@ def run(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -
         check=check,
     )
     shop.catalogue.refresh()
+    if shop.settings["studio.remember"]:
+        made["note"] = str(remember_merge(shop.paths.memory, spec["recipe"], made))
     return made
