@@ -42,7 +42,7 @@ def train(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check)
     one the table's defaults hold. What was planned is kept beside the state: a training that goes on goes on with it,
     whatever memory is free then.
     """
-    from generation.training import launching, running
+    from generation.training import launching, results, running
 
     model = spec.get("model") or shop.settings["studio.model"]
     whole = TrainingSpec.from_json(
@@ -55,7 +55,7 @@ def train(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check)
             "regularisation": spec.get("regularisation", ""),
         }
     )
-    kept = running.work_folder(running.target(whole, shop.catalogue.find(model))) / RESOLVED
+    kept = results.work_folder(results.target(whole, shop.catalogue.find(model))) / RESOLVED
     if spec.get("preset"):
         settings = _kept(kept, spec) or _planned(shop, spec, report, check)
         whole = TrainingSpec.from_json({**whole.to_json(), "settings": settings})

@@ -2,46 +2,41 @@
 
 Knows the order of things: refuse what cannot be, load, make pictures of the class, encode, train, write. The state lies
 in a hidden folder beside the output while it is trained; the same spec again goes on from it. Leaves what learns to the
-learners, and telling the person to the caller.
+learners, files' names and the record to `results`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import random
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from generation import fitting, loading, pictures
+from generation import fitting, loading
 from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.engine import Engine
 from generation.errors import BadSpec
-from generation.specs import RenderSpec
-from generation.training import TRAINERS, datasets, metadata, plot, samples
+from generation.training import TRAINERS, datasets, metadata, results, samples
 from generation.training.captions import CaptionRules
-from generation.training.datasets import Picture
 from generation.training.examples import Examples, Item, items
 from generation.training.inversion import Word
 from generation.training.loop import Loop, accelerated
+from generation.training.priors import class_pictures
+from generation.training.results import target, work_folder
 from generation.training.settings import TrainingSpec
-from generation.training.state import BEST
 from generation.training.texts import Reader
 
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
 FEW = 8  # pictures; of fewer none is kept aside
-CLASS_STEPS = 20
 WORD_SAID = "a picture of {}"
 
 
@@ -51,11 +46,6 @@ class Trained:
 
     paths: tuple[Path, ...]
     record: dict[str, Any]
-
-
-def work_folder(output: Path) -> Path:
-    """Where a training to `output` keeps its state until it has ended."""
-    return output.with_name(f".{output.name}.training")
 
 
 def train(
@@ -103,7 +93,7 @@ def train(
     engine = Engine(catalogue, device=chosen)
     # In turn, since only the first process of several makes pictures.
     with accelerator.main_process_first():
-        priors = _priors(spec, entry, dataset, engine, pipe, rules, output, note, report, check)
+        priors = class_pictures(spec, entry, dataset, engine, pipe, rules, output, note, report, check)
     check()
     _remember_format(pipe, chosen)
     reader = Reader(pipe, int(settings["max_tokens"]), settings["clip_skip"])
@@ -159,7 +149,9 @@ def train(
     def every(step: int) -> None:
         if on_the_way(step):
             written.extend(
-                learner.write(_named(output, step, per_epoch, settings), metadata.describe(spec, steps=step, **said))
+                learner.write(
+                    results.named(output, step, per_epoch, settings), metadata.describe(spec, steps=step, **said)
+                )
             )
         if sampled and sampling(step):
             if isinstance(learner, Word):
@@ -170,51 +162,27 @@ def train(
         learner, pipe.unet, pipe.scheduler.config, seen, settings, steps, work, accelerator,
         priors=class_seen, held=aside, every=every, wants=lambda step: on_the_way(step) or sampling(step),
         report=report if accelerator.is_main_process else lambda event: None, check=check,
-        identity=_identity(spec, entry, found, priors, steps),
+        identity=results.identity(spec, entry, found, priors, steps),
     )  # fmt: skip
     run = loop.run()
     record: dict[str, Any] = {}
     if accelerator.is_main_process:
         report({"kind": "progress", "stage": "writing", "done": 0, "total": None})
         last = learner.write(output, metadata.describe(spec, steps=steps, **said))
-        best = _best(loop, run, output, learner, metadata.describe(spec, steps=max(run.watch.best, 0), **said), note)
-        record = _record(spec, entry, found, held, priors, run, sampled.made if sampled else [], began, per_epoch)
+        best = results.best(
+            work, run, output, learner, metadata.describe(spec, steps=max(run.watch.best, 0), **said), note
+        )
+        record = results.record(
+            spec, entry, found, held, priors, run, sampled.made if sampled else [], began, per_epoch
+        )
         record["path"], record["paths"] = str(last[0]), [str(path) for path in (*last, *best, *written)]
         record["best_path"] = str(best[0]) if best else None
-        record["bytes"] = _bytes(last[0])
+        record["bytes"] = results.size_of(last[0])
         record["plot"] = str(output.with_name(f"{output.stem}.loss.png"))
-        _kept(output, run, record)
+        results.keep(output, run, record)
         shutil.rmtree(work, ignore_errors=True)
     accelerator.wait_for_everyone()
     return Trained(tuple(Path(path) for path in record.get("paths", ())), record)
-
-
-def target(spec: TrainingSpec, entry: ModelEntry) -> Path:
-    """The file or folder to write. Raises `BadSpec` for what would destroy something else."""
-    output = Path(spec.output).expanduser().absolute()
-    whole = spec.kind in {"dreambooth", "finetune"} and Path(entry.path).is_dir()
-    if whole:
-        output = output.with_suffix("") if output.suffix == ".safetensors" else output
-        if output.is_file() or (
-            output.is_dir() and any(output.iterdir()) and not (output / "model_index.json").is_file()
-        ):
-            raise BadSpec(f"{output} is no folder of a model", "Name a new folder.")
-        if Path(entry.path).resolve() == output.resolve():
-            raise BadSpec("the training would write over the model it begins from", "Name another output.")
-    else:
-        if output.suffix.lower() != ".safetensors":
-            output = output.with_name(f"{output.name}.safetensors")
-        if output.is_dir():
-            raise BadSpec(f"{output} is a folder", "Name a file.")
-        if Path(entry.path).resolve() == output.resolve():
-            raise BadSpec("the training would write over the model it begins from", "Name another output.")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadSpec(
-            f"the folder {output.parent} cannot be made: {error.strerror}", "Choose another place."
-        ) from error
-    return output
 
 
 def _precision(wanted: str, device: str, note: Callable[[str], None]) -> str:
@@ -285,63 +253,6 @@ def _aside(found: list[Item], settings: Mapping[str, Any]) -> tuple[list[Item], 
     )
 
 
-# Pictures of the class
-
-
-def _priors(
-    spec: TrainingSpec,
-    entry: ModelEntry,
-    dataset: datasets.Dataset,
-    engine: Engine,
-    pipe: Any,
-    rules: Any,
-    output: Path,
-    note: Callable[[str], None],
-    report: Report,
-    check: Check,
-) -> list[Item]:
-    """Pictures of the class: those given, of kohya's `reg`, and as many more as are asked for, made by the model."""
-    settings = spec.settings
-    if not settings.get("prior_weight"):
-        return []
-    given: list[Picture] = list(dataset.regularisation)
-    if spec.regularisation:
-        given += datasets.read(Path(spec.regularisation), check).pictures
-    prompt = settings["class_prompt"].strip()
-    missing = settings["prior_images"] - len(given)
-    if missing > 0:
-        if not prompt:
-            raise BadSpec("pictures of the class are to be made, but the class is not named", "Give a class prompt.")
-        folder = output.with_name(f"{output.stem}.class")
-        given += _made(prompt, missing, folder, entry, engine, pipe, report, check)
-    elif not given and prompt:
-        note("the class is named but no picture of it is given or asked for: it is not kept")
-    named = [replace(picture, caption=picture.caption or picture.tokens or prompt) for picture in given]
-    return items(named, rules, 1, note) if named else []
-
-
-def _made(
-    prompt: str, count: int, folder: Path, entry: ModelEntry, engine: Engine, pipe: Any, report: Report, check: Check
-) -> list[Picture]:
-    """`count` pictures of the class in `folder`; those that are there already are not made again."""
-    engine.adopt(entry, pipe)
-    found = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        check()
-        report({"kind": "progress", "stage": "class pictures", "done": number, "total": count})
-        path = folder / f"{number:05d}.png"
-        if not path.is_file():
-            engine.render(RenderSpec(prompt=prompt, model=entry.path, seed=number), path, check=check)
-        image = pictures.read(path)
-        found.append(Picture(path, image.width, image.height, prompt))
-    engine.unload()
-    return found
-
-
-# Pictures on the way, files and the record
-
-
 def _samples(
     spec: TrainingSpec,
     entry: ModelEntry,
@@ -368,89 +279,3 @@ def _samples(
     folder = (gallery or output.parent) / f"{output.stem}-samples"
     folder.mkdir(parents=True, exist_ok=True)
     return samples.Samples(engine, entry, learner, specs, folder, output.stem)
-
-
-def _named(output: Path, step: int, per_epoch: int, settings: Mapping[str, Any]) -> Path:
-    """The name of a file on the way, as kohya's: by epoch or by step."""
-    if settings["save_every_epochs"] and step % (settings["save_every_epochs"] * per_epoch) == 0:
-        return output.with_stem(f"{output.stem}-{step // per_epoch:06d}")
-    return output.with_stem(f"{output.stem}-step{step:08d}")
-
-
-def _best(
-    loop: Loop, run: Any, output: Path, learner: Any, said: dict[str, str], note: Callable[[str], None]
-) -> list[Path]:
-    """The file of the best step, where the last one overfits. The learner has its weights afterwards."""
-    if run.watch.overfit < 0 or run.watch.best <= 0:
-        return []
-    path = loop.folder / BEST
-    if not path.is_file():
-        return []
-    weights = torch.load(path, weights_only=True, map_location="cpu")["weights"]
-    with torch.no_grad():
-        for name, tensor in learner.named().items():
-            tensor.copy_(weights[name])
-    made: list[Path] = learner.write(output.with_stem(f"{output.stem}-best"), said)
-    note(f"the weights of step {run.watch.best}, before overfitting, are in {made[0].name}")
-    return made
-
-
-def _identity(
-    spec: TrainingSpec, entry: ModelEntry, found: list[Item], priors: list[Item], steps: int
-) -> dict[str, Any]:
-    """What a state must have in common with the training that goes on from it."""
-    said = [[str(i.picture.path.name), i.picture.caption, i.repeats, list(i.placed.bucket)] for i in (*found, *priors)]
-    digest = hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
-    return {
-        "kind": spec.kind, "model": entry.path, "pictures_or_captions": digest, "number_of_steps": steps,
-        "settings": spec.settings,
-    }  # fmt: skip
-
-
-def _record(
-    spec: TrainingSpec,
-    entry: ModelEntry,
-    found: list[Item],
-    held: list[Item] | None,
-    priors: list[Item],
-    run: Any,
-    made: list[Path],
-    began: float,
-    per_epoch: int,
-) -> dict[str, Any]:
-    watch = run.watch
-    return {
-        "kind": spec.kind,
-        "model": entry.name,
-        "dataset": spec.dataset,
-        "pictures": len(found),
-        "held": len(held or ()),
-        "class_pictures": len(priors),
-        "steps": run.steps,
-        "epochs": round(run.steps / per_epoch, 2),
-        "loss": round(watch.smooth, 5) if np.isfinite(watch.smooth) else None,
-        "validation": watch.latest,
-        "best": watch.best if watch.best >= 0 else None,
-        "overfit": watch.overfit if watch.overfit >= 0 else None,
-        "samples": [str(path) for path in made],
-        "settings": spec.settings,
-        "seconds": round(time.time() - began, 1),
-        "training_seconds": round(run.seconds, 2),
-    }
-
-
-def _bytes(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _kept(output: Path, run: Any, record: dict[str, Any]) -> None:
-    """The losses as a picture, and everything the training was as JSON beside it."""
-    title = f"{output.stem}: {record['kind']} on {record['model']}"
-    pictures.write_png(plot.draw(run.watch, title), Path(record["plot"]))
-    beside = output.with_name(f"{output.stem}.training.json")
-    temporary = beside.with_name(f".{beside.name}.part")
-    text = json.dumps({**record, "losses": run.watch.to_json()}, indent=2, ensure_ascii=False)
-    temporary.write_text(text + "\n", "utf-8")
-    temporary.replace(beside)

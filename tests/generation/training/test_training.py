@@ -27,7 +27,8 @@ from generation.networks.named import Use
 from generation.training import TrainingFailed, objective
 from generation.training.adapters import Adapter
 from generation.training.launching import launch
-from generation.training.running import train, work_folder
+from generation.training.results import work_folder
+from generation.training.running import train
 from generation.training.settings import TABLES, TrainingSpec
 from generation.training.state import FILE
 
