@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS ratings (path TEXT PRIMARY KEY, rating INTEGER NOT NU
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 BEST = 5
 CELLS = "*-cells"  # folders of a grid's cells: their sheet stands for them
+FRAMES = "*.frames"  # folders of an animation's frames, for which its sheet stands as well
+STRIP = "*.strip.png"
 FIELDS = ("model", "seed", "sampler", "operation", "rating", "negative")
 _FIELD = re.compile(rf'({"|".join(FIELDS)}):(>=|<=|>|<|=)?("[^"]*"|\S+)', re.IGNORECASE)
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
@@ -67,7 +69,7 @@ class GalleryIndex:
         there: dict[str, tuple[int, int]] = {}
         for folder in self.folders:
             for path in folder.rglob("*") if folder.is_dir() else ():
-                if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not path.parent.match(CELLS):
+                if path.suffix.lower() in SUFFIXES and not _passed_over(path):
                     try:
                         about = path.stat()
                     except OSError:
@@ -122,6 +124,13 @@ class GalleryIndex:
         with opened(self.path, _TABLES) as db:
             row = db.execute("SELECT rating FROM ratings WHERE path = ?", (str(path),)).fetchone()
         return int(row["rating"]) if row else 0
+
+
+def _passed_over(path: Path) -> bool:
+    """Whether another picture stands for this one, or it is not whole yet."""
+    folders = path.parents[:2]  # what was denoised lies in a folder inside the frames'
+    of_frames = any(folder.match(FRAMES) for folder in folders)
+    return path.name.startswith(".") or path.match(STRIP) or path.parent.match(CELLS) or of_frames
 
 
 def _row(path: str, mtime: int, size: int) -> tuple[Any, ...]:

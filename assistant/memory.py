@@ -1,4 +1,4 @@
-"""What was rendered, trained or merged, written down as notes, so that the library can answer questions about it.
+"""What was rendered, trained, merged or animated, written down as notes, so that the library can answer about it.
 
 One small Markdown file each, in plain sentences: each stands as a quote by itself. The files are read by the
 ordinary Markdown reader; nothing here touches the library.
@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from assistant.writing import write_whole
+
+PROMPTS = 6  # later prompts of an animation that are named
+LONG = 200  # characters of a schedule that a sentence holds
+# The schedules that people ask about.
+MOVING = (
+    "zoom", "angle", "translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y",
+    "rotation_3d_z", "strength_schedule", "noise_schedule", "cfg_scale_schedule",
+)  # fmt: skip
 
 
 def remember_render(folder: Path, picture: Path, spec: dict[str, Any], seconds: float) -> Path:
@@ -89,6 +97,51 @@ def remember_merge(folder: Path, recipe: str, result: dict[str, Any]) -> Path:
         "",
     ]
     return _noted(folder / "merges", name, lines)
+
+
+def remember_animation(folder: Path, settings: dict[str, Any], result: dict[str, Any], kind: str = "deforum") -> Path:
+    """Write the note about an animation into `folder`; `settings` are a settings file's, `result` the job's."""
+    now = datetime.now().astimezone()
+    name = Path(result["path"]).stem
+    width, height = result["size"]
+    what = "walk between prompts" if kind == "walk" else f"{settings['animation_mode']} animation"
+    prompts = {frame: " ".join(prompt.split()) for frame, prompt in settings["prompts"].items()}
+    first = next(iter(prompts.values()), "")
+    lines = [
+        f"# Animation: {name}",
+        "",
+        f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier made the {what} “{name}” of “{first[:300]}” on the model "
+        f"{settings['model']}: {result['frames']} frames of {width}x{height} pixels, {result['fps']:g} a second, seed "
+        f"{result['seed']}, in {result['seconds']:.0f} seconds.",
+        "",
+    ]
+    changes = list(prompts.items())[1:]
+    told = [f"“{prompt[:120]}” from frame {frame}" for frame, prompt in changes[:PROMPTS]]
+    if len(changes) > PROMPTS:
+        told.append(f"{len(changes) - PROMPTS} more")
+    if told:
+        lines += [f"Later prompts of “{name}” are {', '.join(told)}.", ""]
+    moved = [
+        f"{schedule} {settings[schedule]}"
+        for schedule in MOVING
+        if settings.get(schedule) and len(settings[schedule]) <= LONG and kind != "walk"
+    ]
+    if moved:
+        lines += [f"The schedules of “{name}” are {'; '.join(moved)}.", ""]
+    if result["measures"]:
+        lines += [f"Measured of “{name}”: {told_measures(result['measures'])}.", ""]
+    lines += [f"The file of “{name}” is {result['path']}.", "", f"![{name}]({result['sheet']})", ""]
+    return _noted(folder / "animations", name, lines)
+
+
+def told_measures(measures: dict[str, Any]) -> str:
+    """How steady an animation is, in one line; `measures` as `generation.animation.measures` gives them."""
+    by = "CLIP" if measures["consistency_by"] == "clip" else "thumbnails, no CLIP given"
+    return (
+        f"warp error {measures['warp_error']:.1f} (flow of the {measures['flow_of']}), motion "
+        f"{measures['motion']:.2f} % of the diagonal a frame, flicker {measures['flicker']:.2f}, consistency "
+        f"{measures['consistency']:.4f} ({by})"
+    )
 
 
 def _noted(folder: Path, name: str, lines: list[str]) -> Path:

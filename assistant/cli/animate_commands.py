@@ -9,6 +9,7 @@ from typing import Any
 from assistant.cli.commands import Result, do
 from assistant.cli.show import wrap
 from assistant.errors import BadArgument
+from assistant.memory import told_measures
 from assistant.paths import Paths
 from assistant.settings import Settings
 from knowledge.screen import shown
@@ -88,10 +89,4 @@ def show_measure(result: dict[str, Any]) -> str:
 def _measured(measures: dict[str, Any]) -> list[str]:
     if not measures:
         return []
-    by = "CLIP" if measures["consistency_by"] == "clip" else "thumbnails, no CLIP given"
-    told = (
-        f"warp error {measures['warp_error']:.1f} (flow of the {measures['flow_of']}), motion "
-        f"{measures['motion']:.2f} % of the diagonal a frame, flicker {measures['flicker']:.2f}, consistency "
-        f"{measures['consistency']:.4f} ({by})"
-    )
-    return [wrap(told, "")]
+    return [wrap(told_measures(measures), "")]

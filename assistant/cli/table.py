@@ -8,6 +8,7 @@ from typing import Any
 from assistant.cli.control_table import TRAINING, preprocess_arguments
 from assistant.cli.picture_table import arguments, grid_arguments
 from assistant.cli.training_table import training_arguments
+from generation.animation.stages import QUALITIES
 from generation.merging import PRECISIONS
 from generation.operations import OPERATIONS
 from generation.training import TRAINERS
@@ -51,6 +52,7 @@ RECIPES = "assistant.cli.recipe_commands:"
 SHOW_MODELS = "assistant.cli.show_models:"
 ANIMATION = "assistant.cli.animation_commands:"
 ANIMATE = "assistant.cli.animate_commands:"
+VIDEOS = "assistant.cli.video_commands:"
 DATASETS = "assistant.cli.dataset_commands:"
 CHARACTERS = "assistant.cli.character_commands:"
 TRAINING_RUN = "assistant.cli.training_commands:"
@@ -86,6 +88,13 @@ _ANIMATED = (
     _a("--no-measure", action="store_true", help="do not measure the video"),
     _a("--clip", metavar="DIR", help="folder of a CLIP model, for consistency"),
     _a("--write-settings", metavar="FILE", help="only write the settings, complete, as Deforum reads them"),
+)
+_VIDEO = (
+    _a("-o", "--output", metavar="FILE", help=".mp4, .webm, .gif, .png (APNG); none: by the names"),
+    _a("--frames", type=int, metavar="N", help="only so many frames"),
+    _a("--fresh", action="store_true", help="make frames that are there again"),
+    _a("--no-measure", action="store_true", help="do not measure the video"),
+    _a("--clip", metavar="DIR", help="folder of a CLIP model, for consistency"),
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -667,6 +676,35 @@ COMMANDS: tuple[Command, ...] = (
         ),
         ANIMATE + "measure",
         ANIMATE + "show_measure",
+    ),
+    Command(
+        "animate vid2vid",
+        "Make a video over by the stages of a YAML file; stopped, the same command goes on with the same frames",
+        (
+            _a("file", metavar="FILE", help="the stages"),
+            _a("video", nargs="?", metavar="VIDEO", help="the video, or a folder of frames; none: that of the file"),
+            *_VIDEO,
+            _a("--off", metavar="STAGE", action="append", help="pass a stage over"),
+            _a("--set", metavar="STAGE.SETTING=VALUE", action="append", help="another value for once; also width=512"),
+            _a("--preview", type=int, metavar="FRAME", help="make this frame alone"),
+            _a("--stage", metavar="STAGE", help="of this stage; input: of the video (the last)"),
+            _a("--dry-run", action="store_true", help="check the file and say what would be done"),
+        ),
+        VIDEOS + "vid2vid",
+        VIDEOS + "show_made",
+    ),
+    Command(
+        "animate interpolate",
+        "Put frames between those of a video, by optical flow or RIFE's local file",
+        (
+            _a("video", metavar="VIDEO", help="a video, or a folder of frames"),
+            *_VIDEO,
+            _a("--factor", type=int, default=2, metavar="N", help="how many times more frames (2)"),
+            _a("--quality", choices=QUALITIES, help="how finely motion is looked for (medium)"),
+            _a("--network", metavar="FILE", help="flownet.pkl of RIFE 4.6"),
+        ),
+        VIDEOS + "interpolate",
+        VIDEOS + "show_made",
     ),
     Command(
         "schedule",

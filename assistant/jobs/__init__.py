@@ -38,6 +38,8 @@ HANDLERS: dict[str, Kind] = {
     "character": Kind("assistant.jobs.characters:character", "studio", True, "Weigh a character"),
     "recipe": Kind("assistant.jobs.recipes:run", "studio", True, "Run a recipe"),
     "animate": Kind("assistant.jobs.animation:animate", "studio", True, "Make or measure an animation"),
+    "vid2vid": Kind("assistant.jobs.videos:vid2vid", "studio", True, "Make a video over"),
+    "timeline": Kind("assistant.jobs.timelines:timeline", "library", False, "Evaluate an animation's schedules"),
     "ingest": Kind(_LIBRARY + "ingest", "library", True, "Read notes into the library"),
     "sync": Kind(_LIBRARY + "sync", "library", True, "Bring the library up to date"),
     "forget": Kind(_LIBRARY + "forget", "library", True, "Keep a collection no longer"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from assistant.errors import BadArgument
 from assistant.jobs.workshop import Workshop
+from assistant.memory import remember_animation
 from generation.errors import UnknownModel
 
 Report = Callable[[dict[str, Any]], None]
@@ -33,7 +34,7 @@ def animate(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
 def deforum(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
     """{"settings": a settings file's data, "name", "output": video or "", "fresh", "measure", "clip"} ->
     {"path", "folder", "frames", "made", "denoised", "seed", "size", "fps", "seconds", "diffusion", "first", "strip",
-    "sheet", "measures", "warnings"}.
+    "sheet", "measures", "warnings", and "note" where renders are remembered}.
 
     The frames lie in <output's stem>.frames beside the video. Stopped at any moment, the same job goes on with them.
     """
@@ -49,7 +50,7 @@ def deforum(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
     made = making.run(
         settings, folder, shop.engine, seed=seed, fresh=bool(spec.get("fresh")), report=report, check=check
     )
-    return _finished(settings, made, output, spec, "deforum", report, check)
+    return _finished(shop, settings, made, output, spec, "deforum", report, check)
 
 
 def walk(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def walk(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
     made = walks.run(
         settings, folder, shop.engine, seed=seed, fresh=bool(spec.get("fresh")), report=report, check=check
     )
-    return _finished(settings, made, output, spec, "walk", report, check)
+    return _finished(shop, settings, made, output, spec, "walk", report, check)
 
 
 def measured(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
@@ -90,7 +91,14 @@ def measured(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Che
 
 
 def _finished(
-    settings: Any, made: Any, output: Path, spec: dict[str, Any], kind: str, report: Report, check: Check
+    shop: Workshop,
+    settings: Any,
+    made: Any,
+    output: Path,
+    spec: dict[str, Any],
+    kind: str,
+    report: Report,
+    check: Check,
 ) -> dict[str, Any]:
     """The video of the frames that were made, its pictures and measures."""
     from generation import infotext
@@ -137,11 +145,14 @@ def _finished(
     if outputs:
         result["path"] = str(outputs[0])
     for name, image in (("strip", filmstrips.strip(read, made.frames)), ("sheet", filmstrips.sheet(read, made.frames))):
-        result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png")))
+        result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
     report({"kind": "preview", "path": result["strip"]})
     if settings["delete_imgs"] and outputs:
         shutil.rmtree(made.folder, ignore_errors=True)
         result["folder"], result["first"] = "", result["strip"]
+    # Frames that were all there were noted when they were made.
+    if shop.settings["studio.remember"] and made.made:
+        result["note"] = str(remember_animation(shop.paths.memory, settings.to_json(), result, kind))
     return result
 
 

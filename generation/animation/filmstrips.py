@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from generation import pictures
 from generation.errors import BadVideo
@@ -35,8 +38,12 @@ def sheet(
     return _laid([_small(read(number), height) for number in chosen(frames, columns * rows)], columns)
 
 
-def write(image: Image.Image, path: Path) -> Path:
-    return pictures.write_png(image, path)
+def write(image: Image.Image, path: Path, texts: Mapping[str, Any]) -> Path:
+    """A PNG that carries `texts`; what is no text is written as JSON."""
+    told = PngInfo()
+    for key, text in texts.items():
+        told.add_text(key, text if isinstance(text, str) else json.dumps(text, ensure_ascii=False))
+    return pictures.write_png(image, path, told)
 
 
 def _small(frame: Bytes, height: int) -> Image.Image:

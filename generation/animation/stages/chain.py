@@ -24,10 +24,10 @@ from generation.animation import flow as flows
 from generation.animation.colour import to_floats
 from generation.animation.frames import save
 from generation.animation.stages import STAGES, Pipeline, Step
-from generation.animation.stages.footage import Footage
+from generation.animation.stages.footage import STATE, Footage
 from generation.animation.stages.reading import partner, spec_of
 from generation.engine import Engine
-from generation.errors import GenerationError
+from generation.errors import BadImage, BadSpec, GenerationError
 from generation.recipes.keys import key
 
 Array = NDArray[Any]
@@ -111,28 +111,39 @@ class Chain:
         if path.is_file():
             return path
         self.check()
-        if place.maker is None:
-            place.folder.mkdir(parents=True, exist_ok=True)
-            module, attribute = STAGES[place.step.do].run.split(":")
-            place.maker = getattr(import_module(module), attribute)(Work(self, place))
-        if hasattr(place.maker, "write"):
-            place.maker.write(number, path)
+        maker = self.maker(place)
+        if hasattr(maker, "write"):
+            maker.write(number, path)
         else:
-            save(path, place.maker.frame(number))
+            save(path, maker.frame(number))
         place.made += 1
         return path
 
+    def maker(self, place: Place) -> Any:
+        """The class that makes a stage's frames."""
+        if place.maker is None:
+            try:
+                place.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BadSpec(f"the folder {place.folder} cannot be made: {error.strerror}",
+                              "Choose another place.") from error  # fmt: skip
+            module, attribute = STAGES[place.step.do].run.split(":")
+            place.maker = getattr(import_module(module), attribute)(Work(self, place))
+        return place.maker
+
     def frame(self, index: int, number: int) -> Bytes:
-        """[h, w, 3 or 4] of 0..255; a file that a disk has damaged is made again, one of the footage excepted."""
+        """[h, w, 3 or 4] of 0..255; a file that a disk has damaged is made again, by the next command where it
+        is the footage's."""
         kept = self._frames.get((index, number))
         if kept is None:
             path = self.path(index, number)
             try:
                 kept = _load(path)
             except GenerationError:
-                if not index:
-                    raise
                 path.unlink(missing_ok=True)
+                if not index:
+                    (path.parent / STATE).unlink(missing_ok=True)
+                    raise
                 kept = _load(self.path(index, number))
             self._frames[index, number] = kept
             if len(self._frames) > FRAMES_KEPT:
@@ -144,8 +155,8 @@ class Chain:
         """The flow from a frame of a place to another one, at [h, w] pixels."""
         known = (index, one, other, shape, quality)
         if known not in self._ways:
-            pair = [to_floats(sized(rgb(self.frame(index, number)), shape)) for number in (one, other)]
-            self._ways[known] = flows.flow(*pair, quality)
+            near, far = (to_floats(sized(rgb(self.frame(index, number)), shape)) for number in (one, other))
+            self._ways[known] = flows.flow(near, far, quality)
             if len(self._ways) > WAYS_KEPT:
                 self._ways.popitem(last=False)
         self._ways.move_to_end(known)
@@ -222,15 +233,15 @@ class Work:
                 self._chain.path(place.index, earlier)
         return self._chain.frame(place.index, number)
 
+    def partner_size(self) -> tuple[int, int]:
+        """(width, height) of that stage's frames."""
+        height, width = self.partner(0).shape[:2]
+        return width, height
+
     def partner_maker(self) -> Any:
-        """The class of that stage."""
+        """What makes that stage's frames."""
         assert self._place.partner is not None
-        place = self._chain.places[self._place.partner]
-        self._chain.path(place.index, 0)
-        if place.maker is None:
-            module, attribute = STAGES[place.step.do].run.split(":")
-            place.maker = getattr(import_module(module), attribute)(Work(self._chain, place))
-        return place.maker
+        return self._chain.maker(self._chain.places[self._place.partner])
 
 
 def rgb(picture: Bytes) -> Bytes:
@@ -249,5 +260,10 @@ def sized(picture: Bytes, shape: tuple[int, ...]) -> Bytes:
 
 
 def _load(path: Path) -> Bytes:
-    picture = pictures.read_whole(path)
-    return np.asarray(picture)
+    """As `pictures.read`, with the transparency there is."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGBA" if image.mode == "RGBA" else "RGB"))
+    # Pillow's decoders answer damage with errors of many kinds.
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+        raise BadImage(f"{path} is damaged", "Give the same command again: it is made anew.") from error

@@ -32,8 +32,8 @@ SMALL = 128  # pixels of the side that colours are counted at
 class Footage:
     """Frames 000000.png, ... of a clip under `folder`: `frames` of them from `first` on, fewer where it is shorter.
 
-    `size` is (width, height), multiples of 8. `differences` has for each frame how far its colours are from those of the
-    one before: 0 the same, 1 no colour in common. Raises `BadSpec` where the clip is over before `first`.
+    `size` is (width, height), multiples of 8. `differences` has for each frame how far its colours are from those of
+    the one before: 0 the same, 1 no colour in common. Raises `BadSpec` where the clip is over before `first`.
     """
 
     def __init__(

@@ -1,0 +1,54 @@
+"""What the job of a timeline does: an animation's settings as values by frame, so that a screen need not load numpy.
+
+As `handlers`: a function from a warm workshop and a spec (plain JSON) to a result (plain JSON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from assistant.jobs.workshop import Workshop
+
+Report = Callable[[dict[str, Any]], None]
+Check = Callable[[], None]
+MOST = 10_000  # values told of a schedule; of longer animations every so many frames
+
+
+def timeline(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
+    """{"settings": a settings file's data} -> {"frames", "every", "schedules": {name: [..]}, "prompts": [[+, -], ..],
+    "starts", "seeds", "warnings"}.
+
+    A schedule that never changes has one value, one that is switched off is left out. Of the others the values of
+    frames 0, "every", 2 * "every", ... are told. "prompts" hold those that begin at "starts". "seeds" is [] where the
+    first is yet to be drawn.
+    """
+    from generation.animation.deforum_keys import SCHEDULES, WORDS
+    from generation.animation.settings import of
+    from generation.animation.timelines import Timeline
+
+    settings = of(spec["settings"])
+    known = settings["seed"] != -1
+    line = Timeline(settings, settings["seed"] if known else 0)
+    every = -(-line.frames // MOST)
+    told = range(0, line.frames, every)
+    schedules: dict[str, list[float] | list[str]] = {}
+    for name in (*SCHEDULES, *WORDS):
+        check()
+        if line.has(name):
+            values: list[Any]
+            if name in WORDS:
+                values = [line.word(name, frame) for frame in told]
+            else:
+                values = [float(f"{line.at(name, frame):.9g}") for frame in told]
+            schedules[name] = values if any(value != values[0] for value in values) else values[:1]
+    check()
+    return {
+        "frames": line.frames,
+        "every": every,
+        "schedules": schedules,
+        "prompts": [list(line.prompt(start)) for start in line.starts],
+        "starts": list(line.starts),
+        "seeds": [line.seed(frame) for frame in told] if known else [],
+        "warnings": line.warnings,
+    }

@@ -1,0 +1,128 @@
+"""What the jobs of video to video do: stages run over a video, a video of the frames, its measures beside the input's.
+
+As `handlers`: functions from a warm workshop and a spec (plain JSON) to a result (plain JSON).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from assistant.jobs.workshop import Workshop
+from generation.animation.stages import Pipeline
+from generation.animation.stages.reading import parse, read, with_model
+
+Report = Callable[[dict[str, Any]], None]
+Check = Callable[[], None]
+
+
+def planned(spec: dict[str, Any]) -> Pipeline:
+    """The stages that a job's spec names, checked: those of a file, or given as `pipeline`. Raises `BadSpec`."""
+    changes, off = spec.get("set") or {}, tuple(spec.get("off") or ())
+    if spec.get("pipeline"):
+        found = parse(yaml.safe_dump(spec["pipeline"], allow_unicode=True), None, changes, off)
+    else:
+        found = read(Path(spec["file"]), changes, off)
+    return dataclasses.replace(found, input=spec["video"]) if spec.get("video") else found
+
+
+def vid2vid(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
+    """{"file": stages or "pipeline": their data, "video": path or "", "output": path or "", "off": [id],
+    "set": {name: text}, "preview": frame or None, "stage": id or "", "fresh", "measure", "clip"} ->
+    {"path", "folder", "frames", "size", "fps", "seconds", "stages", "cuts", "seeds", "sound", "first", "strip",
+    "sheet", "measures", "source_measures", "notes"}, or {"path", "stage", "frame"} for a preview.
+
+    Frames lie in <output's stem>.frames beside the video, a folder a stage. Stopped, the same job goes on with them.
+    """
+    from generation.animation.stages import running
+
+    pipeline = with_model(planned(spec), str(shop.settings["studio.model"]))
+    output = _output(shop, spec, pipeline)
+    folder = output.with_name(f"{output.stem}.frames")
+    if spec.get("preview") is not None:
+        path, stage = running.preview(
+            pipeline, folder, shop.engine, int(spec["preview"]), spec.get("stage") or "", report=report, check=check
+        )
+        report({"kind": "preview", "path": str(path)})
+        return {"path": str(path), "stage": stage, "frame": int(spec["preview"])}
+    made = running.run(pipeline, folder, shop.engine, fresh=bool(spec.get("fresh")), report=report, check=check)
+    return _finished(pipeline, made, output, spec, report, check)
+
+
+def _finished(
+    pipeline: Pipeline, made: Any, output: Path, spec: dict[str, Any], report: Report, check: Check
+) -> dict[str, Any]:
+    from generation import infotext
+    from generation.animation import filmstrips, video
+    from generation.animation.clips import Clip
+
+    measures, filmed = _measured(made, spec, report, check)
+    about: dict[str, Any] = {"kind": "vid2vid", "seeds": made.seeds, "settings": pipeline.to_json()}
+    about |= {"measures": measures, "source_measures": filmed}
+    about["made"] = {"frames": made.frames, "fps": made.fps, "size": list(made.size)}
+    texts: dict[str, Any] = {"atelier_animation": about}
+    if made.spec is not None:
+        shown = made.spec.to_json()
+        texts = {"parameters": infotext.write(shown), "atelier": shown, **texts}
+    how = video.FORMATS.get(output.suffix.lower())
+    sound = None
+    # A part of the video from its middle has another sound than its start.
+    if pipeline.video["audio"] and how is not None and how.sound and not pipeline.video["first"]:
+        sound = Path(pipeline.input) if Clip(pipeline.input).audio else None
+    report({"kind": "progress", "stage": "video", "done": 0, "total": None, "message": output.name})
+    video.write(made.all(), output, made.fps, texts=texts, sound=sound, check=check)
+    result: dict[str, Any] = {
+        "path": str(output),
+        "folder": str(made.folder),
+        "frames": made.frames,
+        "size": list(made.size),
+        "fps": made.fps,
+        "seconds": round(made.seconds, 3),
+        "stages": list(made.stages),
+        "cuts": list(made.cuts),
+        "seeds": made.seeds,
+        "sound": sound is not None,
+        "first": str(made.folder / "000000.png"),
+        "measures": measures,
+        "source_measures": filmed,
+        "notes": [made.note] if made.note else [],
+    }
+    images = (
+        ("strip", filmstrips.strip(made.read, made.frames)),
+        ("sheet", filmstrips.sheet(made.read, made.frames)),
+    )
+    for name, image in images:
+        result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
+    report({"kind": "preview", "path": result["strip"]})
+    return result
+
+
+def _measured(made: Any, spec: dict[str, Any], report: Report, check: Check) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(measures of what was made along the filmed motion, those of what was filmed)."""
+    from generation.animation.measures import measure
+
+    if not spec.get("measure", True) or min(made.frames, made.filmed_frames) < 2:
+        return {}, {}
+    report({"kind": "progress", "stage": "measuring", "done": 0, "total": None})
+    clip = Path(spec["clip"]) if spec.get("clip") else None
+    # Where frames were put in between, the filmed ones are not those beside them: its own motion has to do.
+    same = made.frames == made.filmed_frames
+    found = measure(made.all(), made.source() if same else None, clip=clip, check=check)
+    return found.to_json(), measure(made.source(), clip=clip, check=check).to_json()
+
+
+def _output(shop: Workshop, spec: dict[str, Any], pipeline: Pipeline) -> Path:
+    """The video's file: the one given, else one by names, the same each time so that frames are found."""
+    from generation.animation.video import FORMATS, target
+
+    if spec.get("output"):
+        path = Path(spec["output"]).expanduser()
+        return target(path if path.suffix.lower() in FORMATS or path.suffix else path.with_suffix(".mp4"))
+    named = f"{Path(pipeline.input).stem}-{pipeline.name}" if pipeline.input else pipeline.name
+    stem = re.sub(r"[^\w\-]+", "-", named).strip("-")[:80] or "video"
+    return target(shop.output_folder() / "animations" / f"{stem}.mp4")
