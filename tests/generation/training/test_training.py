@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -387,3 +388,15 @@ def test_a_training_that_was_killed_goes_on_from_its_last_state(
     whole = run(tiny_checkpoint, dataset, tmp_path / "whole.safetensors", steps=60, state_every=2)
     one, other = load_file(again.paths[0]), load_file(whole.paths[0])
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_nothing_is_asked_of_a_network(
+    tiny_checkpoint: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError(f"a socket was asked for: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    more = {"sample_every": 3, "class_prompt": "a toy", "prior_images": 1}
+    assert run(tiny_checkpoint, dataset, tmp_path / "n.safetensors", **more).paths[0].is_file()
