@@ -400,3 +400,24 @@ def test_nothing_is_asked_of_a_network(
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     more = {"sample_every": 3, "class_prompt": "a toy", "prior_images": 1}
     assert run(tiny_checkpoint, dataset, tmp_path / "n.safetensors", **more).paths[0].is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"precision": "bf16"}, {"checkpointing": True, "text_rate": 1e-2}, {"noise_offset": 0.1, "min_snr_gamma": 5.0}],
+)
+def test_numbers_formats_and_checkpointing_learn_nearly_the_same(
+    tiny_checkpoint: Path, dataset: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    plain = {name: value for name, value in change.items() if name == "text_rate"}
+    one = run(tiny_checkpoint, dataset, tmp_path / "one.safetensors", **plain)
+    other = run(tiny_checkpoint, dataset, tmp_path / "other.safetensors", **change)
+    mine, theirs = load_file(one.paths[0]), load_file(other.paths[0])
+    moved = max(float(mine[name].abs().max()) for name in mine if "lora_up" in name)
+    apart = max(float((mine[name] - theirs[name]).abs().max()) for name in mine)
+    if change.get("checkpointing"):
+        assert apart < 1e-4  # the same numbers, computed twice
+    elif "precision" in change:
+        assert apart < 3 * moved and other.record["loss"] == pytest.approx(one.record["loss"], rel=0.05)
+    else:
+        assert apart > 1e-5
