@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from generation.catalogue import BUNDLED, Catalogue, look
-from generation.demo import lesson
+from generation.demo import classifier, lesson
 from generation.demo.evaluate import Studio
 from generation.demo.subjects import SUBJECTS
 from generation.networks.applied import Applied
@@ -58,7 +58,12 @@ def run(work: Path, *, steps: int = 800, say: Callable[[str], Any] = print) -> d
 
     base = renders(None, plain)
     shown, other = renders(kept, named), renders(kept, plain)
-    inked, uninked = (_inked(renders(style, prompts)) for prompts in (_style_prompts(9), plain))
+    loosened = renders(loose, plain)
+    teller = classifier.load()
+
+    def of_the_class(pictures: np.ndarray) -> float:
+        return float(np.mean([name == CLASS for name in classifier.name_subjects(teller, pictures)]))
+
     found = {
         "judge": accuracy,
         "seconds": round(seconds, 1),
@@ -67,11 +72,14 @@ def run(work: Path, *, steps: int = 800, say: Callable[[str], Any] = print) -> d
         "without": judge.share(other),
         "base": judge.share(renders(None, named)),
         "drift": _apart(other, base),
-        "drift_loose": _apart(loosened := renders(loose, plain), base),
+        "drift_loose": _apart(loosened, base),
+        "class": of_the_class(other),
+        "class_loose": of_the_class(loosened),
+        "class_base": of_the_class(base),
         "subject_loose": judge.share(renders(loose, named)),
         "without_loose": judge.share(loosened),
-        "style": inked,
-        "style_without": uninked,
+        "style": _inked(renders(style, _style_prompts(9))),
+        "style_base": _inked(renders(None, _style_prompts(9))),
         "zero_is_base": bool(np.array_equal(renders(kept, plain, 0.0), base)),
     }
     sheet = np.concatenate(
