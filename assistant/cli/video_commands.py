@@ -41,15 +41,12 @@ def interpolate(options: argparse.Namespace, paths: Paths, settings: Settings) -
     """Frames put in between those of a video."""
     given = {"factor": options.factor, "network": _absolute(options.network), "quality": options.quality}
     stage = {"do": "interpolate", "with": {name: value for name, value in given.items() if value}}
-    source = Path(options.video)
     spec = {
         "pipeline": {"name": "interpolated", "stages": [stage]},
         "video": _absolute(options.video),
         "set": {} if options.frames is None else {"frames": str(options.frames)},
         **_common(options),
     }
-    if options.output and Path(options.output).expanduser().absolute() == source.expanduser().absolute():
-        raise BadArgument(f"{source} would be written over itself", "Give another -o.")
     return do("vid2vid", spec, paths, settings), 0
 
 

@@ -13,15 +13,16 @@ from assistant.jobs.workshop import Workshop
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
 MOST = 10_000  # values told of a schedule; of longer animations every so many frames
+PROMPTS = 1_000  # prompts told where expressions make each frame's another
 
 
 def timeline(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) -> dict[str, Any]:
-    """{"settings": a settings file's data} -> {"frames", "every", "schedules": {name: [..]}, "prompts": [[+, -], ..],
-    "starts", "seeds", "warnings"}.
+    """{"settings": a settings file's data} -> {"frames", "every", "schedules": {name: [..]}, "prompts": [[frame,
+    positive, negative], ..], "seeds", "warnings"}.
 
     A schedule that never changes has one value, one that is switched off is left out. Of the others the values of
-    frames 0, "every", 2 * "every", ... are told. "prompts" hold those that begin at "starts". "seeds" is [] where the
-    first is yet to be drawn.
+    frames 0, "every", 2 * "every", ... are told. "prompts" hold what is asked for from a frame on. "seeds" is []
+    where the first is yet to be drawn.
     """
     from generation.animation.deforum_keys import SCHEDULES, WORDS
     from generation.animation.settings import of
@@ -42,13 +43,15 @@ def timeline(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Che
             else:
                 values = [float(f"{line.at(name, frame):.9g}") for frame in told]
             schedules[name] = values if any(value != values[0] for value in values) else values[:1]
+    at = list(line.starts)
+    if any("`" in prompt for prompt in settings["prompts"].values()):
+        at = sorted({*at, *range(0, line.frames, -(-line.frames // PROMPTS))})
     check()
     return {
         "frames": line.frames,
         "every": every,
         "schedules": schedules,
-        "prompts": [list(line.prompt(start)) for start in line.starts],
-        "starts": list(line.starts),
+        "prompts": [[frame, *line.prompt(frame)] for frame in at],
         "seeds": [line.seed(frame) for frame in told] if known else [],
         "warnings": line.warnings,
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from assistant.errors import BadArgument
 from assistant.jobs.workshop import Workshop
 from generation.animation.stages import Pipeline
 from generation.animation.stages.reading import parse, read, with_model
@@ -43,6 +44,8 @@ def vid2vid(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
 
     pipeline = with_model(planned(spec), str(shop.settings["studio.model"]))
     output = _output(shop, spec, pipeline)
+    if pipeline.input and output == Path(pipeline.input).expanduser().absolute():
+        raise BadArgument(f"{output} would be written over itself", "Give another -o.")
     folder = output.with_name(f"{output.stem}.frames")
     if spec.get("preview") is not None:
         path, stage = running.preview(
@@ -118,11 +121,11 @@ def _measured(made: Any, spec: dict[str, Any], report: Report, check: Check) -> 
 
 def _output(shop: Workshop, spec: dict[str, Any], pipeline: Pipeline) -> Path:
     """The video's file: the one given, else one by names, the same each time so that frames are found."""
-    from generation.animation.video import FORMATS, target
+    from generation.animation.video import target
 
     if spec.get("output"):
         path = Path(spec["output"]).expanduser()
-        return target(path if path.suffix.lower() in FORMATS or path.suffix else path.with_suffix(".mp4"))
+        return target(path if path.suffix else path.with_suffix(".mp4"))
     named = f"{Path(pipeline.input).stem}-{pipeline.name}" if pipeline.input else pipeline.name
     stem = re.sub(r"[^\w\-]+", "-", named).strip("-")[:80] or "video"
     return target(shop.output_folder() / "animations" / f"{stem}.mp4")

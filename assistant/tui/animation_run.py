@@ -150,22 +150,6 @@ class AnimationRun:
         return ""
 
 
-def queued(runs: list[AnimationRun]) -> list[str]:
-    """A line for each run that is not over, in the order they are made; later ones are reckoned by the first's pace."""
-    alive = [run for run in runs if run.alive]
-    pace = next((run.pace for run in alive if run.pace is not None), None)
-    lines, before = [], 0.0
-    for run in alive:
-        left = max(run.total - run.done, 0)
-        if run.left is not None:
-            before += run.left
-        elif pace is not None:
-            before += left * pace
-        ready = f", ready in {eta(before)}" if pace is not None else ""
-        lines.append(f"{run.name}: {run.state}, {left} frames left{ready}")
-    return lines
-
-
 def _ended(result: dict[str, Any]) -> str:
     made = f"{result['frames']} frames, {result['made']} made now, {eta(result['seconds'])}"
     measures = f"\n{told_measures(result['measures'])}" if result["measures"] else ""

@@ -29,6 +29,7 @@ from assistant.tui.themes import THEMES
 
 if TYPE_CHECKING:
     from assistant.jobs.runner import Runner
+    from assistant.tui.animation_queue import AnimationQueue
     from assistant.tui.training_run import TrainingRun
 
 Receiver = Callable[[int, dict[str, Any]], None]
@@ -74,6 +75,7 @@ class Atelier(App[None]):
         self._work = work
         self.runner: Runner | None = None  # made after the first paint
         self.training: TrainingRun | None = None
+        self.animations: AnimationQueue | None = None  # made by the screen that fills it
         self.caption_lock = Lock()  # a dataset's captions are written by one thread at a time
         for theme in THEMES:
             self.register_theme(theme)
@@ -283,6 +285,9 @@ class Atelier(App[None]):
         )
         yield SystemCommand("Run a recipe", "Work through a YAML file of stages", partial(self._in_studio, "recipe"))
         yield SystemCommand("Train", "Plan a training and run it (Ctrl+T)", partial(self._in_studio, "train"))
+        yield SystemCommand(
+            "Animate", "Prompts and schedules on a timeline (Ctrl+Y)", partial(self._in_studio, "animate")
+        )
         yield SystemCommand(
             "Weigh a character", "Sliders over a tree of networks", partial(self._in_studio, "character")
         )

@@ -1,6 +1,7 @@
 """An animation being edited: its settings, the values the worker made of them, and what is changed at a frame.
 
-Knows no screen. The values come from a `timeline` job, because making them takes numpy; keys are found and written here.
+Knows no screen. The values come from a `timeline` job, because making them takes numpy; keys are found and
+written here.
 """
 
 from __future__ import annotations
@@ -110,9 +111,9 @@ class Film:
         return found
 
     def prompt(self, frame: int) -> tuple[str, str]:
-        """(positive, negative) at a frame; expressions inside stand as they are where the prompt begins."""
-        place = bisect_right(self.values["starts"], frame) - 1
-        positive, negative = self.values["prompts"][place]
+        """(positive, negative) at a frame."""
+        place = bisect_right(self.values["prompts"], frame, key=lambda one: one[0]) - 1
+        _, positive, negative = self.values["prompts"][place]
         return positive, negative
 
     def curve(self, name: str) -> list[float]:
@@ -153,17 +154,28 @@ class Film:
         if name == PROMPTS:
             return self.changed({name: with_prompt(self.settings[name], frame, value, self.frames, seed=self.seed)})
         text = with_key(self.settings[name], frame, value, self.frames, seed=self.seed, words=name in WORDS)
-        return self.changed({name: text} | ({SWITCHED[name]: True} if name in SWITCHED else {}))
+        return self._schedule(name, {name: text} | ({SWITCHED[name]: True} if name in SWITCHED else {}))
 
     def without_key(self, name: str, frame: int) -> Film:
         """Without the key at a frame. Raises `BadSchedule` where there is none, and for frame 0's."""
         if name == PROMPTS:
             return self.changed({name: without_prompt(self.settings[name], frame, self.frames, seed=self.seed)})
         text = without_key(self.settings[name], frame, self.frames, seed=self.seed, words=name in WORDS)
-        return self.changed({name: text})
+        return self._schedule(name, {name: text})
+
+    def _schedule(self, name: str, changes: dict[str, Any]) -> Film:
+        """What is known of the other schedules stays known until the new values come."""
+        film = self.changed(changes)
+        if not self.values:
+            return film
+        others = {one: values for one, values in self.values["schedules"].items() if one != name}
+        return film.told({**self.values, "schedules": others})
 
     def told(self, values: dict[str, Any]) -> Film:
-        return replace(self, values=values)
+        """With the values of these settings; keys that were read are not read again, there may be ten thousand."""
+        film = replace(self, values=values)
+        film._keys.update(self._keys)
+        return film
 
 
 def begun(prompt: str, negative: str) -> Film:

@@ -159,6 +159,8 @@ def _about(job: Job, *, long: bool = False) -> str:
         about = str(job.spec.get("spec", {}).get("prompt", ""))
     elif job.kind.startswith("train-"):
         about = f"{job.spec.get('dataset', '')} on {job.spec.get('model', '')}"
+    elif job.kind == "animate":
+        about = str(job.spec.get("video") or job.spec.get("name", ""))
     else:
         about = ", ".join(str(p) for p in job.spec.get("paths", []))
     if not long:

@@ -225,6 +225,13 @@ class StudioRoom(Vertical):
 
         self.app.push_screen(TrainingScreen(self.app.training))  # type: ignore[attr-defined]
 
+    def action_animate(self) -> None:
+        from assistant.tui.animation import AnimationScreen
+
+        # A Draft that was never entered holds nothing.
+        texts = [(room.prompt.strip(), room.negative.strip()) for room in self.app.query("DraftRoom")]  # type: ignore[attr-defined]
+        self.app.push_screen(AnimationScreen(*(texts[0] if texts else ())))
+
     def action_captions(self) -> None:
         from assistant.tui.caption_editor import CaptionEditor
 

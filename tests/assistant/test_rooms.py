@@ -232,6 +232,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "studio",
         "jobs",
         "training",
+        "animation",
         "captions",
         "caption text",
         "character",

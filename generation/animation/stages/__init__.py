@@ -6,7 +6,7 @@
     stages:
       - do: stabilise
       - do: carry                    # the picture before, moved along the flow, is what the next one starts from
-        with: {weight: 0.6}
+        with: {weight: 0.3}
       - do: img2img
         prompt: an oil painting <lora:style:0.8>
         seed: 5
@@ -99,8 +99,8 @@ STAGES: dict[str, Stage] = {
         _HERE + "carrying:Carry",
         "The picture made before, moved along the flow, mixed into what the next one starts from (WarpFusion's way)",
         (
-            Parameter("weight", "number", 0.6, "Its share where nothing is hidden", 0.0, 1.0),
-            Parameter("match", "flag", True, "Give it the filmed frame's brightness and colours, against drift"),
+            Parameter("weight", "number", 0.3, "Its share where nothing is hidden", 0.0, 1.0),
+            Parameter("match", "flag", True, "Keep it in the colours of the scene's first picture, against drift"),
             Parameter("of", "text", "", "The id of the stage whose picture it is; none: the next that renders"),
             _QUALITY,
         ),

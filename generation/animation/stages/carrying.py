@@ -42,10 +42,20 @@ class Carry:
         moved = flows.along(before, way)
         now = to_floats(source)
         if work.settings["match"]:
-            # Only the difference of means and deviations: whole histograms would undo the style.
-            moved = _toward(moved, before, now, to_floats(sized(rgb(work.filmed(number - 1)), source.shape)))
+            moved = self._matched(moved, number)
         share = np.float32(work.settings["weight"]) * colour.softened(sure, SOFT * max(source.shape[:2]) / 512)
         return to_bytes(now + (moved - now) * share[..., None])
+
+    def _matched(self, moved: Array, number: int) -> Array:
+        """The carried picture in the colours of the scene's first one, brighter or darker as the film has become.
+
+        A model that looks at its own picture again and again drives colours and contrast on, frame by frame.
+        """
+        work = self._work
+        first = work.scene(number)[0]
+        like = to_floats(sized(rgb(work.partner(first)), moved.shape))
+        change = [work.filmed(one).mean((0, 1)) / 255 for one in (first, number)]
+        return colour.matched(moved, np.clip(like + (change[1] - change[0]), 0, 1).astype(np.float32))
 
 
 class Propagate:
@@ -77,8 +87,3 @@ class Propagate:
         near, other = weights
         share = (other / (near + other))[..., None].astype(np.float32)
         return to_bytes(taken[0] + (taken[1] - taken[0]) * share)
-
-
-def _toward(picture: Array, before: Array, now: Array, filmed_before: Array) -> Array:
-    """`picture` with the change of brightness and colours that the filmed frame had: its means alone."""
-    return picture + (now.mean((0, 1)) - filmed_before.mean((0, 1)))
