@@ -24,13 +24,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from generation.characters.constraints import Constraint
 from generation.characters.constraints import parse as constraint
 from generation.errors import BadSpec, nearest
+from generation.tables import loaded, text_of
 
-LARGEST = 1_000_000  # bytes of a file
 DEEPEST, MOST = 16, 200  # levels, parts
 EXTENDED = 8  # files that build on each other
 KEYS = ("character", "model", "prompt", "negative", "extends", "parts", "presets", "constraints")
@@ -168,25 +166,13 @@ def _loaded(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     """A file's table, laid over that of the file it extends."""
     if path in seen or len(seen) >= EXTENDED:
         raise BadSpec(f"{path.name} extends itself in the end", "Take one `extends` out.")
-    try:
-        if path.stat().st_size > LARGEST:
-            raise BadSpec(f"{path} is larger than a character can be", "Choose a character's file.")
-        text = path.read_text("utf-8")
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            # An alias would let a small file stand for a huge one.
-            if isinstance(event, yaml.AliasEvent):
-                raise BadSpec(f"{path.name}: anchors are not used in characters", "Use extends.")
-        data = yaml.safe_load(text)
-    except OSError as error:
-        raise BadSpec(f"{path} cannot be read: {error.strerror}", "Check the path.") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise BadSpec(f"{path} is no text of a character", "Choose a YAML file.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path.name}:{mark.line + 1}" if mark else path.name
-        raise BadSpec(f"{where}: {getattr(error, 'problem', None) or 'no YAML'}", "Check the line's indent.") from error
-    if not isinstance(data, dict):
-        raise BadSpec(f"{path.name} holds no table", "Begin it with character: NAME and parts:.")
+
+    def wrong(line: int, what: str, hint: str) -> BadSpec:
+        return BadSpec(f"{path.name}:{line}: {what}", hint)
+
+    text = text_of(path, "a character")
+    begin = "Begin with character: NAME and parts:."
+    data, _ = loaded(text, wrong, instead="Use extends.", begin=begin, what="a character")
     for key in data:
         if key not in KEYS:
             raise BadSpec(

@@ -21,8 +21,8 @@ from generation.parameters import Parameter
 from generation.preprocessors import parameters as preprocessing
 from generation.recipes import GRID, INPUT, PREPROCESS, Recipe, Step, references
 from generation.specs import RenderSpec
+from generation.tables import loaded, text_of
 
-LARGEST = 1_000_000  # bytes of a file
 MOST = 200  # stages
 KEYS = ("name", "variables", "inputs", "stages")
 # What a stage can say of its spec; a batch would be several pictures where the next stage takes one.
@@ -43,13 +43,7 @@ def read(path: Path, changes: Mapping[str, str] | None = None, off: tuple[str, .
     Raises `BadSpec`: `file:line: what`, with the nearest name.
     """
     path = path.expanduser().absolute()
-    try:
-        if path.stat().st_size > LARGEST:
-            raise BadSpec(f"{path} is larger than a recipe can be", "Choose a recipe.")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSpec(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no text'}",
-                      "Check the path.") from error  # fmt: skip
+    text = text_of(path, "a recipe")
     return parse(text, path, changes, off)
 
 
@@ -70,7 +64,9 @@ class _Reader:
         return BadSpec(f"{self._name}:{line}: {what}", hint)
 
     def recipe(self, text: str, changes: dict[str, str], off: tuple[str, ...]) -> Recipe:
-        data, lines = self._loaded(text)
+        data, lines = loaded(
+            text, self._wrong, instead="Use a variable.", begin="Begin with name: and stages:.", what="a recipe"
+        )
         for key in data:
             if key not in KEYS:
                 raise self._wrong(
@@ -98,30 +94,6 @@ class _Reader:
         recipe = Recipe(name, tuple(steps), variables, data.get("inputs"), self._path)
         self._check(recipe)
         return recipe
-
-    def _loaded(self, text: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], int]]:
-        """(data, line of each key and list entry by its path)."""
-        try:
-            # An alias would let a small file stand for a huge one.
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
-                    raise self._wrong(_line(event), "anchors are not used in recipes", "Use a variable.")
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark is not None else 1
-            raise self._wrong(line, f"no YAML: {error.problem or error.context}", "Mend the line.") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise self._wrong(1, f"no YAML: {' '.join(str(error).split())[:120]}", "Mend the file.") from error
-        if not isinstance(data, dict):
-            raise self._wrong(1, "a recipe is a table with stages", "Begin with name: and stages:.")
-        lines: dict[tuple[Any, ...], int] = {}
-        for key, value in getattr(node, "value", ()):
-            lines[(key.value,)] = key.start_mark.line + 1
-            if key.value == "stages" and isinstance(value, yaml.SequenceNode):
-                lines |= {("stages", n): one.start_mark.line + 1 for n, one in enumerate(value.value)}
-        return data, lines
 
     def _step(self, number: int, one: Any, line: int) -> Step:
         if not isinstance(one, Mapping):
@@ -299,10 +271,6 @@ def filled(value: Any, variables: Mapping[str, Any], pictures: Mapping[str, str]
     if whole := _VARIABLE.fullmatch(value):
         return known(whole[1])
     return _VARIABLE.sub(lambda match: str(known(match[1])), value)
-
-
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
 def _typed(text: str) -> Any:

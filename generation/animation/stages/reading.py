@@ -21,14 +21,13 @@ from generation.operations import OPERATIONS
 from generation.parameters import Parameter, checked
 from generation.recipes.reading import FIELDS
 from generation.specs import RenderSpec
+from generation.tables import Lines, loaded, text_of
 
-LARGEST = 1_000_000  # bytes of a file
 MOST = 50  # stages
 OWN = ("id", "do", "with", "on")
 KEYS = ("name", "input", "stages", *(one.name for one in VIDEO))
 TABLES = {"controls": CONTROL, "references": REFERENCE}
 _ID = re.compile(r"\w[\w\-]*")
-Lines = dict[tuple[Any, ...], int]
 
 
 def read(path: Path, changes: Mapping[str, str] | None = None, off: tuple[str, ...] = ()) -> Pipeline:
@@ -37,13 +36,7 @@ def read(path: Path, changes: Mapping[str, str] | None = None, off: tuple[str, .
     Raises `BadSpec`: `file:line: what`, with the nearest name.
     """
     path = path.expanduser().absolute()
-    try:
-        if path.stat().st_size > LARGEST:
-            raise BadSpec(f"{path} is larger than a file of stages can be", "Choose a file of stages.")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSpec(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'no text'}",
-                      "Check the path.") from error  # fmt: skip
+    text = text_of(path, "a file of stages")
     return parse(text, path, changes, off)
 
 
@@ -66,7 +59,13 @@ class _Reader:
         return BadSpec(f"{self._name}:{line}: {what}", hint)
 
     def pipeline(self, text: str) -> Pipeline:
-        data, lines = self._loaded(text)
+        data, lines = loaded(
+            text,
+            self._wrong,
+            instead="Write the values out.",
+            begin="Begin with input: and stages:.",
+            what="a file of stages",
+        )
         for key in data:
             if key not in KEYS:
                 raise self._wrong(lines.get((key,), 1), f'a file of stages has no "{key}"',
@@ -99,28 +98,6 @@ class _Reader:
         if source:
             source = str((self._folder / Path(source).expanduser()).absolute())
         return Pipeline(name, source, video, steps, self._path)
-
-    def _loaded(self, text: str) -> tuple[dict[str, Any], Lines]:
-        """(data, line of each key and list entry by its path)."""
-        try:
-            # An alias would let a small file stand for a huge one.
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
-                    raise self._wrong(event.start_mark.line + 1 if event.start_mark else 1,
-                                      "anchors are not used here", "Write the values out.")  # fmt: skip
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark is not None else 1
-            raise self._wrong(line, f"no YAML: {error.problem or error.context}", "Mend the line.") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise self._wrong(1, f"no YAML: {' '.join(str(error).split())[:120]}", "Mend the file.") from error
-        if not isinstance(data, dict):
-            raise self._wrong(1, "a file of stages is a table", "Begin with input: and stages:.")
-        lines: Lines = {}
-        _number(node, (), lines)
-        return data, lines
 
     def _table(self, number: int, one: Any, line: int) -> dict[str, Any]:
         """A stage's entry in its shape; its settings are not looked at yet."""
@@ -282,17 +259,6 @@ def with_model(pipeline: Pipeline, model: str) -> Pipeline:
         for one in pipeline.steps
     )
     return dataclasses.replace(pipeline, steps=steps)
-
-
-def _number(node: Any, at: tuple[Any, ...], lines: Lines) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            lines[(*at, key.value)] = key.start_mark.line + 1
-            _number(value, (*at, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for n, one in enumerate(node.value):
-            lines[(*at, n)] = one.start_mark.line + 1
-            _number(one, (*at, n), lines)
 
 
 def _under(key: Any, do: str) -> str:

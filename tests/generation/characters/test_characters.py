@@ -177,7 +177,7 @@ def test_a_file_is_laid_over_the_one_it_extends(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "": "no table", "[1]": "no table", "a: [": "expected", "parts: {}": "no parts", "prats: {}": 'no "prats"',
+    "": "is a table", "[1]": "is a table", "a: [": "expected", "parts: {}": "no parts", "prats: {}": 'no "prats"',
     "parts: {a: {}}": "without a lora", "parts: {a: {lora: x, merge: y}}": "both", "parts: {a: 3}": "no table",
     "parts: {a: {lora: x, wieght: 1}}": 'no "wieght"', "parts: {a: {lora: x, weight: heavy}}": "must be a number",
     "parts: {a: {lora: x, weight: .nan}}": "must be a number", "parts: {a: {lora: x, weight: 9}}": "out of range",
