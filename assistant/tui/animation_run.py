@@ -14,16 +14,24 @@ from typing import Any
 
 from assistant.memory import told_measures
 from assistant.pace import Estimate, eta
-
-READY, WAITING, RUNNING, PAUSING, PAUSED, STOPPING, STOPPED, DONE, FAILED = (
-    "ready", "waiting", "running", "pausing", "paused", "stopping", "stopped", "done", "failed",
+from assistant.tui.long_run import (
+    DONE,
+    FAILED,
+    PAUSED,
+    PAUSING,
+    READY,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    LongRun,
 )  # fmt: skip
+
 # What `generation.animation.frames` says of a folder that must not be mixed.
 OTHERS = "holds frames of other settings"
 
 
 @dataclass
-class AnimationRun:
+class AnimationRun(LongRun):
     """`spec` is the job's, with its output named; `changed` is called after every event that is worth drawing."""
 
     spec: dict[str, Any]
@@ -50,14 +58,13 @@ class AnimationRun:
         return self.output.stem
 
     @property
-    def alive(self) -> bool:
-        """Whether its job waits or works."""
-        return self.state in {WAITING, RUNNING, PAUSING, STOPPING}
-
-    @property
     def others(self) -> bool:
         """Whether it failed because frames of other settings lie where its own are to be."""
         return self.state == FAILED and OTHERS in self.message
+
+    @property
+    def goes_on(self) -> bool:
+        return super().goes_on and not self.others
 
     @property
     def pace(self) -> float | None:
@@ -76,23 +83,6 @@ class AnimationRun:
         self._pace, self._began, self.result = Estimate(), None, None
         self.changed()
         return True
-
-    def pause(self, app: Any) -> None:
-        """Stop with the frames kept, or go on from them."""
-        if self.state in {RUNNING, WAITING}:
-            self.state = PAUSING
-            app.stop(self.number)
-        elif self.state in {PAUSED, STOPPED} or (self.state == FAILED and not self.others):
-            self.begin(app)
-        self.changed()
-
-    def stop(self, app: Any) -> None:
-        if self.alive:
-            self.state = STOPPING
-            app.stop(self.number)
-        elif self.state == PAUSED:
-            self.state = STOPPED
-        self.changed()
 
     def on_event(self, app: Any, number: int, event: dict[str, Any]) -> None:
         """An event of the job; those of an earlier one, paused since, are left out."""

@@ -10,16 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assistant.pace import eta
-from assistant.tui.loss_plot import Point, added
-
-# A worker saves the state when it is cancelled, so that a pause is a cancelled job that is asked for again.
-READY, WAITING, RUNNING, PAUSING, PAUSED, STOPPING, STOPPED, DONE, FAILED = (
-    "ready", "waiting", "running", "pausing", "paused", "stopping", "stopped", "done", "failed",
+from assistant.tui.long_run import (
+    DONE,
+    FAILED,
+    PAUSED,
+    PAUSING,
+    READY,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    LongRun,
 )  # fmt: skip
+from assistant.tui.loss_plot import Point, added
 
 
 @dataclass
-class TrainingRun:
+class TrainingRun(LongRun):
     """`spec` is the job's; `changed` is called after every event that is worth drawing."""
 
     kind: str
@@ -38,11 +44,6 @@ class TrainingRun:
     result: dict[str, Any] | None = None
     changed: Callable[[], None] = lambda: None
 
-    @property
-    def alive(self) -> bool:
-        """Whether its job waits or works."""
-        return self.state in {WAITING, RUNNING, PAUSING, STOPPING}
-
     def begin(self, app: Any) -> bool:
         """Ask for the training, or for the rest of it; whether it was taken."""
         number = app.submit(f"train-{self.kind}", self.spec, lambda number, event: self.on_event(app, number, event))
@@ -51,23 +52,6 @@ class TrainingRun:
         self.number, self.state, self.message, self.left = number, WAITING, "", None
         self.changed()
         return True
-
-    def pause(self, app: Any) -> None:
-        """Stop with the state saved, or go on from it."""
-        if self.state in {RUNNING, WAITING}:
-            self.state = PAUSING
-            app.stop(self.number)
-        elif self.state in {PAUSED, STOPPED, FAILED}:
-            self.begin(app)
-        self.changed()
-
-    def stop(self, app: Any) -> None:
-        if self.alive:
-            self.state = STOPPING
-            app.stop(self.number)
-        elif self.state == PAUSED:
-            self.state = STOPPED
-        self.changed()
 
     def on_event(self, app: Any, number: int, event: dict[str, Any]) -> None:
         """An event of the job; those of an earlier one, paused since, are left out."""
