@@ -27,7 +27,7 @@ def plan(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
     from importlib.util import find_spec
 
     from generation import fitting, loading, memory, pictures
-    from generation.training import checks, contact, datasets, speed
+    from generation.training import checks, contact, datasets, planned, speed
     from generation.training import plan as planning
 
     folder = Path(spec["dataset"])
@@ -49,7 +49,7 @@ def plan(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
         raise BadSpec(f"no picture of {dataset.path} can be decoded", "Copy them again from where they came.")
     check()
     wanted = spec.get("memory_gb")
-    machine = planning.Machine(
+    machine = planned.Machine(
         device,
         int(wanted * GIB) if wanted else memory.free_memory(device),
         speed.measure(device),
@@ -58,7 +58,7 @@ def plan(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
     )
     made = planning.make(
         dataset,
-        planning.Base(entry.name, entry.family, side, memory.weigh(entry).unet),
+        planned.Base(entry.name, entry.family, side, memory.weigh(entry).unet),
         machine,
         kind=spec.get("kind", "lora"),
         subject=spec.get("preset", "character"),

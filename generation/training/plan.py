@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from generation import parameters
@@ -17,115 +17,12 @@ from generation.errors import BadSpec
 from generation.training import footprint, plan_remarks, presets
 from generation.training.buckets import Placed, Rules, Size, place
 from generation.training.datasets import Dataset, Picture, Remark
+from generation.training.planned import Base, Machine, Plan
 from generation.training.settings import table
 
-LESS = 0.01  # share of the pictures that another way of making buckets must save to be proposed
 CLASS_STEPS = 20  # of sampling, for a picture of the class
 # Where settings come from that no guide names.
 GIVEN, MODEL, MEMORY, COUNTED = "you", "the model's own size", "the memory there is", "the number of pictures"
-
-
-@dataclass(frozen=True)
-class Base:
-    """The model that is trained: `family` as the catalogue tells it, `side` its own resolution in pixels, `unet` the
-    numbers its UNet has (0 unknown)."""
-
-    name: str
-    family: str
-    side: int
-    unet: int = 0
-
-    @property
-    def small(self) -> bool:
-        return self.family.endswith("-small")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """`device` cuda, mps or cpu; `memory` its bytes, or those asked about, None unknown; `speed` TFLOP/s of a training
-    step (None leaves the time out), `start` seconds that any step takes; `eight_bit`: bitsandbytes is there."""
-
-    device: str = "cpu"
-    memory: int | None = None
-    speed: float | None = None
-    start: float = 0.0
-    eight_bit: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """`placed` goes with `pictures`, None for one that fits no bucket; `repeats` is the mean where folders differ.
-
-    `crop_loss` is the mean share cropped off, `unenlarged` the same and the buckets' sizes without enlarging, `memory`
-    bytes at the peak, `seconds` None where the speed is not known. `sources` says where each setting came from.
-    """
-
-    dataset: Dataset
-    base: Base
-    kind: str
-    subject: str
-    settings: dict[str, Any]
-    sources: dict[str, str]
-    pictures: tuple[Picture, ...]
-    placed: tuple[Placed | None, ...]
-    repeats: float
-    steps: int
-    memory: int
-    fits: bool
-    seconds: float | None
-    crop_loss: float
-    unenlarged: tuple[float, Counter[Size]]
-    remarks: tuple[Remark, ...]
-
-    @property
-    def buckets(self) -> Counter[Size]:
-        """How many pictures each bucket has."""
-        return Counter(one.bucket for one in self.placed if one)
-
-    @property
-    def proposes_unenlarged(self) -> bool:
-        """Whether less is cropped off where no picture is enlarged."""
-        return self.settings["upscale"] and self.crop_loss - self.unenlarged[0] >= LESS
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; sizes are [width, height], losses shares of 0 to 1, memory GiB."""
-        repeats = int(self.repeats) if self.repeats == int(self.repeats) else round(self.repeats, 2)
-        return {
-            "dataset": str(self.dataset.path),
-            "layout": self.dataset.layout,
-            "model": self.base.name,
-            "family": self.base.family,
-            "kind": self.kind,
-            "preset": self.subject,
-            "images": sum(1 for one in self.placed if one),
-            "regularisation": len(self.dataset.regularisation),
-            "repeats": repeats,
-            "epochs": self.settings["epochs"],
-            "steps": self.steps,
-            "buckets": _listed(self.buckets),
-            "crop_loss": round(self.crop_loss, 4),
-            "no_upscale": {
-                "crop_loss": round(self.unenlarged[0], 4),
-                "buckets": _listed(self.unenlarged[1]),
-                "proposed": self.proposes_unenlarged,
-            },
-            "memory_gb": round(self.memory / footprint.GIB, 2),
-            "fits": self.fits,
-            "seconds_estimate": None if self.seconds is None else round(self.seconds, 1),
-            "settings": self.settings,
-            "sources": self.sources,
-            "pictures": [
-                {
-                    "path": str(picture.path),
-                    "size": [picture.width, picture.height],
-                    "bucket": list(placed.bucket) if placed else None,
-                    "crop_loss": round(placed.loss, 4) if placed else None,
-                    "caption": picture.caption or picture.tokens,
-                }
-                for picture, placed in zip(self.pictures, self.placed, strict=True)
-            ],
-            "remarks": [vars(remark) for remark in self.remarks],
-        }
 
 
 def make(
@@ -297,7 +194,3 @@ def _mean_repeats(settings: Mapping[str, Any], dataset: Dataset) -> float:
 def _mean_loss(placed: Sequence[Placed | None]) -> float:
     there = [one.loss for one in placed if one]
     return sum(there) / len(there) if there else 0.0
-
-
-def _listed(buckets: Counter[Size]) -> list[dict[str, Any]]:
-    return [{"size": list(size), "count": count} for size, count in sorted(buckets.items())]

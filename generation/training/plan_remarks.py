@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from generation.training.datasets import Remark
 
 if TYPE_CHECKING:
-    from generation.training.plan import Plan
+    from generation.training.planned import Plan
 
 CROPPED = 0.05  # share of a picture that is told when it is cropped off
 ENLARGED = 1.25  # times that a picture may be enlarged without a remark

@@ -23,7 +23,8 @@ from assistant.tui.parameter_form import ParameterForm
 from assistant.tui.training import TrainingScreen
 from assistant.tui.training_run import TrainingRun
 from generation.training import datasets
-from generation.training.plan import Base, Machine, make
+from generation.training.plan import make
+from generation.training.planned import Base, Machine
 from generation.training.settings import TrainingSpec
 from tests.assistant.test_rooms import Recorder
 

@@ -11,7 +11,8 @@ import pytest
 from generation.errors import BadSpec
 from generation.training import footprint, presets
 from generation.training.datasets import Dataset, Picture
-from generation.training.plan import Base, Machine, Plan, make
+from generation.training.plan import make
+from generation.training.planned import Base, Machine, Plan
 from generation.training.settings import TABLES, TrainingSpec, table
 
 GIB = 2**30
