@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -139,23 +140,30 @@ def write(
     made = tensors(layers, family, precision, unet)
     if not made:
         raise BadWeights("the network has no layers", "Choose other layers.")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with aside(path) as temporary:
+        save_file(made, temporary, metadata={"format": "pt"})
+        whole, legacy = _hashes(temporary)
+        hashes = {"sshs_model_hash": whole, "sshs_legacy_hash": legacy}
+        save_file(made, temporary, metadata={"format": "pt", **metadata, **hashes})
+    return path.stat().st_size
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write weights to, which takes its place when all went well and is gone when not.
+
+    Raises `BadSpec` where nothing can be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(made, aside, metadata={"format": "pt"})
-        whole, legacy = _hashes(aside)
-        save_file(
-            made,
-            aside,
-            metadata={"format": "pt", **metadata, "sshs_model_hash": whole, "sshs_legacy_hash": legacy},
-        )
-        aside.chmod(0o644)
-        aside.replace(path)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
         raise BadSpec(f"{path} cannot be written: {error.strerror or error}", "Choose another file.") from error
     finally:
-        aside.unlink(missing_ok=True)
-    return path.stat().st_size
+        temporary.unlink(missing_ok=True)
 
 
 def _hashes(path: Path) -> tuple[str, str]:

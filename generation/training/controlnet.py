@@ -26,7 +26,7 @@ from diffusers import ControlNetModel, DDPMScheduler
 from torch import nn
 
 from generation.errors import BadSpec, BadWeights
-from generation.training import TrainingFailed
+from generation.training import TrainingFailed, objective
 
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
@@ -175,11 +175,8 @@ def _loss(
     clean = batch.latents.float()
     noise = torch.randn(clean.shape, generator=generator)
     times = torch.randint(0, schedule.config.num_train_timesteps, (len(clean),), generator=generator)
-    kind = schedule.config.prediction_type
     noisy = schedule.add_noise(clean, noise, times)
-    wanted = {"epsilon": lambda: noise, "sample": lambda: clean}.get(
-        kind, lambda: schedule.get_velocity(clean, noise, times)
-    )()
+    wanted = objective.wanted(schedule, clean, noise, times)
     noisy, wanted, times = noisy.to(device), wanted.to(device), times.to(device)
     embeds = batch.embeds.to(device)
     added = {name: value.to(device) for name, value in batch.added.items()} or None
@@ -203,16 +200,8 @@ def _loss(
         )[0]
     each = (made.float() - wanted).pow(2).mean((1, 2, 3))
     if settings.gamma:
-        each = each * _weights(schedule, times.cpu(), kind, settings.gamma).to(device)
+        each = each * objective.weights(schedule, times.cpu(), settings.gamma).to(device)
     return each.mean()
-
-
-def _weights(schedule: Any, times: torch.Tensor, kind: str, gamma: float) -> torch.Tensor:
-    """Min-SNR's weight [n] of each timestep for what the UNet predicts."""
-    signal = schedule.alphas_cumprod[times]
-    ratio = signal / (1 - signal)
-    bounded = ratio.clamp(max=gamma)
-    return {"epsilon": bounded / ratio, "sample": bounded}.get(kind, bounded / (ratio + 1))
 
 
 def _order(count: int, batch: int, number: int, seed: int) -> list[int]:

@@ -6,7 +6,6 @@ that what is learned is what is read. Writes A1111's safetensors: `emb_params`, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from generation import embeddings
 from generation.catalogue import ModelEntry
 from generation.errors import BadSpec
+from generation.networks.exporting import aside
 from generation.prompts.named_vectors import FIRST, FirstId, pattern
 from generation.training.settings import TrainingSpec
 from generation.training.whole import finite
@@ -72,14 +72,8 @@ class Word:
             name: finite(vectors.detach().float().cpu().clone(), f"the vectors of {self.word}")
             for name, vectors in zip(names, self._vectors, strict=True)
         }
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(made, aside, metadata={"format": "pt", **metadata})
-            aside.chmod(0o644)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with aside(path) as temporary:
+            save_file(made, temporary, metadata={"format": "pt", **metadata})
         return [path]
 
 

@@ -28,7 +28,6 @@ from generation.training.watch import Watch
 Report = Callable[[dict[str, Any]], None]
 Check = Callable[[], None]
 SAID_EVERY = 0.5  # seconds
-DECAY = 10  # steps over which a running average finds its pace
 
 
 class Learner(Protocol):
@@ -43,9 +42,8 @@ class Learner(Protocol):
 
 @dataclass
 class Run:
-    """What a training ended with: `done` steps of `steps`, the history of losses in `watch`."""
+    """What a training ended with after `steps` steps, the history of losses in `watch`."""
 
-    done: int
     steps: int
     seconds: float
     watch: Watch
@@ -148,7 +146,7 @@ class Loop:
             accelerator.wait_for_everyone()
         self.unet.eval()
         state.settle()
-        return Run(self.steps, self.steps, time.monotonic() - began, watch)
+        return Run(self.steps, time.monotonic() - began, watch)
 
     def _gradients(self, step: int, schedule: Any) -> tuple[float, Batch]:
         """Add up the gradients of a step; (mean loss, its last batch)."""

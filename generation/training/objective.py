@@ -41,8 +41,7 @@ def loss(
     drawn = torch.randint(0, schedule.config.num_train_timesteps, (len(clean),), generator=generator)
     times = drawn if times is None else times
     noisy = schedule.add_noise(clean, noise, times)
-    kind = schedule.config.prediction_type
-    wanted = noise if kind == "epsilon" else clean if kind == "sample" else schedule.get_velocity(clean, noise, times)
+    aim = wanted(schedule, clean, noise, times)
     dtype = next(iter(unet.parameters())).dtype
     added = None
     if texts.pooled is not None:
@@ -57,8 +56,19 @@ def loss(
         added_cond_kwargs=added,
         return_dict=False,
     )[0]
-    each = (made.float() - wanted.to(device)).pow(2).mean((1, 2, 3))
+    each = (made.float() - aim.to(device)).pow(2).mean((1, 2, 3))
     return each * weights(schedule, times, gamma).to(device) if gamma else each
+
+
+def wanted(schedule: Any, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """What a checkpoint of this schedule should predict: the noise, the clean latents or the velocity."""
+    kind = schedule.config.prediction_type
+    found: Tensor = noise
+    if kind == "sample":
+        found = clean
+    elif kind != "epsilon":
+        found = schedule.get_velocity(clean, noise, times)
+    return found
 
 
 def weights(schedule: Any, times: Tensor, gamma: float) -> Tensor:

@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from generation import pictures
 from generation.catalogue import ModelEntry
 from generation.errors import BadSpec
-from generation.training import plot
+from generation.training import plot, state
 from generation.training.examples import Item
 from generation.training.loop import Learner, Run
 from generation.training.settings import TrainingSpec
-from generation.training.state import BEST
 
 
 def work_folder(output: Path) -> Path:
@@ -71,13 +69,8 @@ def best(
     """The file of the best step, where the last one overfits. The learner has its weights afterwards."""
     if run.watch.overfit < 0 or run.watch.best <= 0:
         return []
-    path = folder / BEST
-    if not path.is_file():
+    if not state.best(folder, learner):
         return []
-    weights = torch.load(path, weights_only=True, map_location="cpu")["weights"]
-    with torch.no_grad():
-        for name, tensor in learner.named().items():
-            tensor.copy_(weights[name])
     made: list[Path] = learner.write(output.with_stem(f"{output.stem}-best"), said)
     note(f"the weights of step {run.watch.best}, before overfitting, are in {made[0].name}")
     return made

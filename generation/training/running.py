@@ -95,7 +95,7 @@ def train(
     with accelerator.main_process_first():
         priors = class_pictures(spec, entry, dataset, engine, pipe, rules, output, note, report, check)
     check()
-    _remember_format(pipe, chosen)
+    _frozen(pipe, chosen)
     reader = Reader(pipe, int(settings["max_tokens"]), settings["clip_skip"])
     learner = _learner(spec, pipe, entry)
     if isinstance(learner, Word):
@@ -156,7 +156,7 @@ def train(
         if sampled and sampling(step):
             if isinstance(learner, Word):
                 samples.word_entry(learner, work, fitting.base(entry.family))
-            sampled.make(step, catalogue, report, check)
+            sampled.make(step, report, check)
 
     loop = Loop(
         learner, pipe.unet, pipe.scheduler.config, seen, settings, steps, work, accelerator,
@@ -201,7 +201,7 @@ def _learner(spec: TrainingSpec, pipe: Any, entry: ModelEntry) -> Any:
     return getattr(import_module(module), attribute)(pipe, spec, entry)
 
 
-def _remember_format(pipe: Any, device: str) -> None:
+def _frozen(pipe: Any, device: str) -> None:
     """Nothing of the pipeline learns but what a learner says."""
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
         if (module := getattr(pipe, name, None)) is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from generation.catalogue import Catalogue, ModelEntry
+from generation.catalogue import ModelEntry
 from generation.engine import Engine
 from generation.errors import BadSpec, GenerationError
 from generation.specs import ModelDefaults, RenderSpec
@@ -54,7 +54,7 @@ class Samples:
         self._specs, self._folder, self._name = specs, folder, name
         self.made: list[Path] = []
 
-    def make(self, step: int, catalogue: Catalogue, report: Report, check: Check) -> None:
+    def make(self, step: int, report: Report, check: Check) -> None:
         """The pictures of a step, `<name>-step000100-1.png`. One that fails is told, and the training goes on."""
         loaded = self._engine.prepare(self._entry.path)
         # What was encoded before was encoded by other weights.

@@ -62,16 +62,16 @@ class State:
             yield
             return
         own = {name: tensor.detach().clone() for name, tensor in self._learner.named().items()}
-        self._put(self._average)
+        put(self._learner, self._average)
         try:
             yield
         finally:
-            self._put(own)
+            put(self._learner, own)
 
     def settle(self) -> None:
         """The training is over: its result is the average, where one was kept."""
         if self._average:
-            self._put(self._average)
+            put(self._learner, self._average)
 
     def sound(self) -> bool:
         """Whether all weights are numbers."""
@@ -107,7 +107,7 @@ class State:
             found = torch.load(self._path, weights_only=True, map_location="cpu")
             other = self._differs(found["identity"])
             if not other:
-                self._put(found["weights"])
+                put(self._learner, found["weights"])
                 self._optimizer.load_state_dict(found["optimizer"])
                 self._rates.load_state_dict({**self._rates.state_dict(), **found["rates"]})
                 for name, value in found["average"].items():
@@ -141,24 +141,27 @@ class State:
         """The weights of the last save, or of the beginning where there was none and they are sound; its step."""
         if self._path.exists():
             found = torch.load(self._path, weights_only=True, map_location="cpu")
-            self._put(found["weights"])
+            put(self._learner, found["weights"])
         return self.saved
 
-    def load_best(self) -> bool:
-        """Put the best weights in; False where none were kept."""
-        try:
-            self._put(torch.load(self._best, weights_only=True, map_location="cpu")["weights"])
-        except (OSError, KeyError, RuntimeError):
-            return False
-        return True
 
-    @torch.no_grad()
-    def _put(self, weights: Mapping[str, Tensor]) -> None:
-        own = self._learner.named()
-        if own.keys() != weights.keys():
-            raise KeyError("other tensors")
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])
+def best(folder: Path, learner: Named) -> bool:
+    """Put the weights of the best step into the learner; False where none were kept."""
+    try:
+        put(learner, torch.load(folder / BEST, weights_only=True, map_location="cpu")["weights"])
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@torch.no_grad()
+def put(learner: Named, weights: Mapping[str, Tensor]) -> None:
+    """Give the learner's tensors other values. Raises `KeyError` for tensors of another learner."""
+    own = learner.named()
+    if own.keys() != weights.keys():
+        raise KeyError("other tensors")
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:

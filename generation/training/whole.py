@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from generation import single_files
 from generation.catalogue import ModelEntry
 from generation.errors import BadSpec, BadWeights
-from generation.networks.exporting import PRECISIONS
+from generation.networks.exporting import PRECISIONS, aside
 from generation.networks.keys import TEXT, TEXT_2, UNET
 from generation.training.settings import TrainingSpec
 
@@ -83,27 +83,27 @@ def finite(tensor: Tensor, what: str) -> Tensor:
 
 
 def _folder(base: Path, target: Path, trained: Mapping[str, dict[str, Tensor]], metadata: Mapping[str, str]) -> Path:
-    """The base's folder with the trained parts' weights, written aside and moved."""
-    aside, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    """The base's folder with the trained parts' weights, written whole and moved."""
+    whole, old = (target.with_name(f".{target.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(base, aside, ignore=shutil.ignore_patterns("README.md", "measured.json", "*.png"))
+        shutil.copytree(base, whole, ignore=shutil.ignore_patterns("README.md", "measured.json", "*.png"))
         for part, tensors in trained.items():
-            folder = aside / part
+            folder = whole / part
             stem = next((name for name in WEIGHTS if any(folder.glob(f"{name}*"))), WEIGHTS[0])
             for file in [*folder.glob("*.safetensors"), *folder.glob("*.bin"), *folder.glob("*.index.json")]:
                 file.unlink()
             save_file(tensors, folder / f"{stem}.safetensors", metadata={"format": "pt"})
-        (aside / "training.json").write_text(json.dumps(dict(metadata), indent=2, ensure_ascii=False) + "\n", "utf-8")
-        for file in aside.rglob("*"):
+        (whole / "training.json").write_text(json.dumps(dict(metadata), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        for file in whole.rglob("*"):
             file.chmod(0o755 if file.is_dir() else 0o644)
         if target.exists():
             target.rename(old)
-        aside.rename(target)
+        whole.rename(target)
     except OSError as error:
         raise BadSpec(f"{target} cannot be written: {error.strerror or error}", "Choose another folder.") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(whole, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return target
 
@@ -128,16 +128,8 @@ def _file(
                 f"{base.name} has no place for {missing[0] if missing else part}", "Write a folder instead."
             )
         made |= back
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        save_file({name: value.contiguous() for name, value in made.items()}, aside, {"format": "pt", **metadata})
-        aside.chmod(0o644)
-        aside.replace(target)
-    except OSError as error:
-        raise BadSpec(f"{target} cannot be written: {error.strerror or error}", "Choose another file.") from error
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(target) as temporary:
+        save_file({name: value.contiguous() for name, value in made.items()}, temporary, {"format": "pt", **metadata})
     return target
 
 

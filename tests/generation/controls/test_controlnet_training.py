@@ -23,7 +23,7 @@ from generation.conditioning import Conditioner
 from generation.errors import BadSpec, BadWeights
 from generation.loading import load
 from generation.prompts.tokens import ClipTokenizer
-from generation.training import TrainingFailed, control_examples, controlnet
+from generation.training import TrainingFailed, control_examples, controlnet, objective
 from generation.training.controlnet import STATE, Batch, Settings
 
 SCHEDULER = DDPMScheduler(beta_schedule="scaled_linear").config
@@ -223,9 +223,10 @@ def test_min_snr_weighs_by_hand() -> None:
     times = torch.tensor([0, 999])
     ratio = schedule.alphas_cumprod[times] / (1 - schedule.alphas_cumprod[times])
     assert ratio[0] > 5 > ratio[1]
-    weights = controlnet._weights(schedule, times, "epsilon", 5.0)
+    weights = objective.weights(schedule, times, 5.0)
     assert weights.tolist() == pytest.approx([float(5 / ratio[0]), 1.0])
-    velocity = controlnet._weights(schedule, times, "v_prediction", 5.0)
+    of_velocity = DDPMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction")
+    velocity = objective.weights(of_velocity, times, 5.0)
     assert velocity.tolist() == pytest.approx([float(5 / (ratio[0] + 1)), float(ratio[1] / (ratio[1] + 1))])
 
 
