@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do
+from assistant.cli.commands import Result, absolute, changes, do
 from assistant.cli.show import wrap
-from assistant.errors import BadArgument
 from assistant.memory import told_measures
 from assistant.paths import Paths
 from assistant.settings import Settings
@@ -35,10 +34,10 @@ def _made(kind: str, options: argparse.Namespace, paths: Paths, settings: Settin
         "do": kind,
         "settings": found.to_json(),
         "name": source.stem,
-        "output": str(Path(options.output).expanduser().absolute()) if options.output else "",
+        "output": absolute(options.output),
         "fresh": options.fresh,
         "measure": not options.no_measure,
-        "clip": str(Path(options.clip).expanduser().absolute()) if options.clip else "",
+        "clip": absolute(options.clip),
     }
     return do("animate", spec, paths, settings), 0
 
@@ -47,19 +46,14 @@ def measure(options: argparse.Namespace, paths: Paths, settings: Settings) -> Re
     spec = {
         "do": "measure",
         "video": str(Path(options.video).expanduser().absolute()),
-        "source": str(Path(options.source).expanduser().absolute()) if options.source else "",
-        "clip": str(Path(options.clip).expanduser().absolute()) if options.clip else "",
+        "source": absolute(options.source),
+        "clip": absolute(options.clip),
     }
     return do("animate", spec, paths, settings), 0
 
 
 def _changes(options: argparse.Namespace) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in options.set or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise BadArgument(f"--set {text} says nothing", "Write --set key=value, such as --set zoom='0:(1.02)'.")
-        found[name.strip()] = value
+    found = changes(options.set, "Write --set key=value, such as --set zoom='0:(1.02)'.")
     if options.frames is not None:
         found["max_frames"] = str(options.frames)
     return found

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do, given
+from assistant.cli.commands import Result, absolute, do, given
 from assistant.errors import BadArgument
 from assistant.paths import Paths
 from assistant.settings import Settings
@@ -37,8 +37,8 @@ def character(options: argparse.Namespace, paths: Paths, settings: Settings) -> 
         "set": values,
         "prompt": options.render or options.prompt or "",
         "render": wanted,
-        "output": str(Path(options.output).expanduser().absolute()) if options.output else "",
-        "export": str(Path(options.export).expanduser().absolute()) if options.export else "",
+        "output": absolute(options.output),
+        "export": absolute(options.export),
     }
     result = do("character", spec, paths, settings)
     return result, int(bool(result["broken"]))

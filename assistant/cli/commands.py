@@ -52,6 +52,22 @@ def given(value: str | None, what: str) -> str:
     return value
 
 
+def absolute(text: str | None) -> str:
+    """A path as typed, made absolute; "" where there is none."""
+    return str(Path(text).expanduser().absolute()) if text else ""
+
+
+def changes(texts: list[str] | None, usage: str) -> dict[str, str]:
+    """{name: value} of `--set NAME=VALUE`, values as typed. Raises `BadArgument` with `usage`."""
+    found: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise BadArgument(f"--set {text} says nothing", usage)
+        found[name.strip()] = value
+    return found
+
+
 def prompt_chunks(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     from generation.prompts.chunks import chunk
     from generation.prompts.tokens import ClipTokenizer

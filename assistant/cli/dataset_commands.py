@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do, given
+from assistant.cli.commands import Result, absolute, do, given
 from assistant.cli.show import wrap
 from assistant.errors import BadArgument, nearest
 from assistant.pace import eta
@@ -31,22 +31,22 @@ def plan(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
     if options.memory is not None and not 0 < options.memory <= 10_000:
         raise BadArgument(f"a memory of {options.memory:g} GB cannot be", f"Give such as {MEMORIES[0]} or 24.")
     spec = {
-        "dataset": _absolute(given(options.dataset, "dataset")),
+        "dataset": absolute(given(options.dataset, "dataset")),
         "model": options.model or settings["studio.model"],
         "kind": options.kind,
         "preset": options.preset,
         "settings": _settings(options.kind, options.set, options.no_upscale),
-        "regularisation": _absolute(options.regularisation),
+        "regularisation": absolute(options.regularisation),
         "memory_gb": options.memory,
         "look": not options.no_look,
-        "contact": _absolute(options.contact),
+        "contact": absolute(options.contact),
     }
     return do("plan-training", spec, paths, settings), 0
 
 
 def captions(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     """Captions counted, edited or made. Status 1 where a picture could not be read."""
-    dataset = _absolute(given(options.dataset, "dataset"))
+    dataset = absolute(given(options.dataset, "dataset"))
     if options.undo:
         from assistant.caption_files import undo
 
@@ -65,7 +65,7 @@ def captions(options: argparse.Namespace, paths: Paths, settings: Settings) -> R
             "prefix": options.prefix or "",
             "suffix": options.suffix or "",
         },
-        "auto": _absolute(options.auto),
+        "auto": absolute(options.auto),
         "threshold": options.threshold,
         "overwrite": options.overwrite,
         "dry_run": options.dry_run,
@@ -86,10 +86,6 @@ def _settings(kind: str, texts: Iterable[str], no_upscale: bool) -> dict[str, An
             raise BadArgument(f'training a {kind} has no setting "{name}"', hint)
         found[name] = there[name].parsed(value)
     return found
-
-
-def _absolute(text: str | None) -> str:
-    return str(Path(text).expanduser().absolute()) if text else ""
 
 
 # As text

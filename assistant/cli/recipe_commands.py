@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do
+from assistant.cli.commands import Result, changes, do
 from assistant.errors import BadArgument
 from assistant.paths import Paths
 from assistant.settings import Settings
@@ -14,6 +14,8 @@ from generation.recipes import Recipe
 from generation.recipes.inputs import as_json
 from generation.recipes.reading import read
 from knowledge.screen import shown
+
+SETTING = "Write --set stage.setting=value, or variable=value."
 
 
 def run(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
@@ -26,7 +28,7 @@ def run(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result
         "recipe": str(Path(options.recipe).expanduser().absolute()),
         "inputs": [str(Path(one).expanduser().absolute()) for one in options.inputs],
         "off": options.off or [],
-        "set": _changes(options.set or []),
+        "set": changes(options.set or [], SETTING),
         "output": str(Path(options.output).expanduser().absolute()) if options.output else "",
         "cluster": options.cluster or 0,
     }
@@ -51,16 +53,6 @@ def save(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
         raise BadArgument(f"{output} is there already", "Give another -o, or --force.")
     path = write(picture, output)
     return {"path": str(path), **_plan(read(path))}, 0
-
-
-def _changes(texts: list[str]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise BadArgument(f"--set {text} says nothing", "Write --set stage.setting=value, or variable=value.")
-        found[name.strip()] = value
-    return found
 
 
 def _plan(recipe: Recipe) -> dict[str, Any]:

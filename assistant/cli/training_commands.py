@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do, given
+from assistant.cli.commands import Result, absolute, do, given
 from assistant.errors import BadArgument
 from assistant.pace import eta
 from assistant.paths import Paths
@@ -58,7 +58,7 @@ def train(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resu
         "output": str(Path(given(options.output, "output")).expanduser().absolute()),
         "model": options.model or settings["studio.model"],
         "settings": values,
-        "regularisation": str(Path(regularisation).expanduser().absolute()) if regularisation else "",
+        "regularisation": absolute(regularisation),
         "preset": options.preset,
         "memory_gb": options.memory,
         "processes": options.processes,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from assistant.cli.commands import Result, do
+from assistant.cli.commands import Result, absolute, changes, do
 from assistant.cli.show import wrap
 from assistant.errors import BadArgument
 from assistant.memory import told_measures
@@ -23,7 +23,7 @@ def vid2vid(options: argparse.Namespace, paths: Paths, settings: Settings) -> Re
         raise BadArgument("--stage names whose frame is shown, and no --preview is given", "Add --preview FRAME.")
     spec = {
         "file": str(Path(options.file).expanduser().absolute()),
-        "video": _absolute(options.video),
+        "video": absolute(options.video),
         "off": options.off or [],
         "set": _changes(options),
         "preview": options.preview,
@@ -39,11 +39,11 @@ def vid2vid(options: argparse.Namespace, paths: Paths, settings: Settings) -> Re
 
 def interpolate(options: argparse.Namespace, paths: Paths, settings: Settings) -> Result:
     """Frames put in between those of a video."""
-    given = {"factor": options.factor, "network": _absolute(options.network), "quality": options.quality}
+    given = {"factor": options.factor, "network": absolute(options.network), "quality": options.quality}
     stage = {"do": "interpolate", "with": {name: value for name, value in given.items() if value}}
     spec = {
         "pipeline": {"name": "interpolated", "stages": [stage]},
-        "video": _absolute(options.video),
+        "video": absolute(options.video),
         "set": {} if options.frames is None else {"frames": str(options.frames)},
         **_common(options),
     }
@@ -52,24 +52,15 @@ def interpolate(options: argparse.Namespace, paths: Paths, settings: Settings) -
 
 def _common(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "output": _absolute(options.output),
+        "output": absolute(options.output),
         "fresh": options.fresh,
         "measure": not options.no_measure,
-        "clip": _absolute(options.clip),
+        "clip": absolute(options.clip),
     }
 
 
-def _absolute(text: str | None) -> str:
-    return str(Path(text).expanduser().absolute()) if text else ""
-
-
 def _changes(options: argparse.Namespace) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in options.set or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise BadArgument(f"--set {text} says nothing", "Write --set stage.setting=value, or width=512.")
-        found[name.strip()] = value
+    found = changes(options.set, "Write --set stage.setting=value, or width=512.")
     if options.frames is not None:
         found["frames"] = str(options.frames)
     return found
