@@ -291,6 +291,7 @@ class Atelier(App[None]):
         yield SystemCommand(
             "Weigh a character", "Sliders over a tree of networks", partial(self._in_studio, "character")
         )
+        yield SystemCommand("Merge weights", "Checkpoints and networks by a recipe", partial(self._in_studio, "merge"))
         yield SystemCommand("Captions", "Edit the captions of a dataset", partial(self._in_studio, "captions"))
         yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)

@@ -74,3 +74,12 @@ async def test_a_merge_is_looked_at_and_made(tmp_path: Path, size: tuple[int, in
         assert field.value == call(next(iter(METHODS)))
         await pilot.press("escape")
         assert not isinstance(app.screen, MergeScreen)
+
+
+async def test_the_palette_leads_there(tmp_path: Path) -> None:
+    app = Atelier.for_home(str(tmp_path / "home"), work=False)
+    async with app.run_test() as pilot:
+        commands = {command.title: command.callback for command in app.get_system_commands(app.screen)}
+        await commands["Merge weights"]()
+        await pilot.pause()
+        assert isinstance(app.screen, MergeScreen)
