@@ -34,6 +34,7 @@ class MergeScreen(ModalScreen[None]):
         super().__init__()
         self._spec: dict[str, Any] | None = None
         self._text = ""
+        self._ending = ""
         self._number: int | None = None
 
     def compose(self) -> ComposeResult:
@@ -91,7 +92,7 @@ class MergeScreen(ModalScreen[None]):
     def _planned(self, text: str, spec: dict[str, Any], plan: dict[str, Any], then: bool) -> None:
         if not self.is_attached:
             return
-        self._text, self._spec = text, spec
+        self._text, self._spec, self._ending = text, spec, "" if plan["folder"] else ".safetensors"
         if then:
             self._begin()
         else:
@@ -117,9 +118,9 @@ class MergeScreen(ModalScreen[None]):
         if typed := self.query_one("#merge-output", Input).value.strip():
             return Path(typed).expanduser().absolute()
         folder = self.app.paths.models  # type: ignore[attr-defined]
-        path, number = folder / "merged", 2
-        while path.exists() or path.with_suffix(".safetensors").exists():
-            path, number = folder / f"merged-{number}", number + 1
+        path, number = folder / f"merged{self._ending}", 2
+        while path.exists():
+            path, number = folder / f"merged-{number}{self._ending}", number + 1
         return Path(path)
 
     def action_stop(self) -> None:

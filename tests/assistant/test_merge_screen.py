@@ -10,6 +10,10 @@ import torch
 from safetensors.torch import save_file
 from textual.widgets import Input, OptionList, Static
 
+from assistant.jobs.merging import run
+from assistant.jobs.workshop import Workshop
+from assistant.paths import Paths
+from assistant.settings import Settings
 from assistant.tui.app import Atelier
 from assistant.tui.merge import MergeScreen, call
 from generation.merging import METHODS
@@ -60,7 +64,7 @@ async def test_a_merge_is_looked_at_and_made(tmp_path: Path, size: tuple[int, in
         await pilot.press("f5")
         await settle()
         kind, spec, receive = asked[0]
-        assert kind == "merge" and spec["recipe"] == field.value and Path(spec["output"]).name == "merged"
+        assert kind == "merge" and spec["recipe"] == field.value and Path(spec["output"]).name == "merged.safetensors"
         await pilot.press("f5")
         assert len(asked) == 1
         checked = {"sampled": 1, "largest_error": 1e-7, "nan": 0, "render": ""}
@@ -83,3 +87,21 @@ async def test_the_palette_leads_there(tmp_path: Path) -> None:
         await commands["Merge weights"]()
         await pilot.pause()
         assert isinstance(app.screen, MergeScreen)
+
+
+async def test_what_the_screen_asks_for_is_made(tmp_path: Path) -> None:
+    one, other = lora(tmp_path / "one.safetensors"), lora(tmp_path / "other.safetensors")
+    app = Atelier.for_home(str(tmp_path / "home"), work=False)
+    asked: list[dict[str, Any]] = []
+    async with app.run_test() as pilot:
+        app.submit = lambda kind, spec, receive: asked.append(spec) or 1  # type: ignore[method-assign, assignment, func-returns-value]
+        screen = MergeScreen()
+        await app.push_screen(screen)
+        screen.query_one("#merge-recipe", Input).value = f'concat_loras("{one}", "{other}", weights=[1, 1])'
+        await pilot.press("f5")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+    paths = Paths.find(tmp_path / "home")
+    made = run(Workshop(paths, Settings(paths.settings)), asked[0], report=lambda event: None, check=lambda: None)
+    assert Path(made["path"]) == paths.models / "merged.safetensors" and Path(made["path"]).is_file()
+    assert Path(made["note"]).read_text("utf-8").count("merged") >= 3
