@@ -19,6 +19,8 @@ MOVING = (
     "zoom", "angle", "translation_x", "translation_y", "translation_z", "rotation_3d_x", "rotation_3d_y",
     "rotation_3d_z", "strength_schedule", "noise_schedule", "cfg_scale_schedule",
 )  # fmt: skip
+# What a note about a clip of a motion model tells of its settings.
+CLIPPED = ("motion", "scale", "free_init", "video", "strength", "image", "motion_bucket")
 
 
 def remember_render(folder: Path, picture: Path, spec: dict[str, Any], seconds: float) -> Path:
@@ -47,7 +49,8 @@ def remember_training(folder: Path, record: dict[str, Any]) -> Path:
     now = datetime.now().astimezone()
     name = Path(record["path"]).stem
     settings = record["settings"]
-    what = {"lora": "LoRA", "dreambooth": "DreamBooth model", "embedding": "embedding", "finetune": "fine-tune"}
+    what = {"lora": "LoRA", "dreambooth": "DreamBooth model", "embedding": "embedding", "finetune": "fine-tune",
+            "motion": "motion module"}  # fmt: skip
     kind = what.get(record["kind"], record["kind"])
     size = (
         f", rank {settings['rank']} and alpha {settings['alpha'] or settings['rank']:g}" if "rank" in settings else ""
@@ -56,7 +59,7 @@ def remember_training(folder: Path, record: dict[str, Any]) -> Path:
         f"# Training: {name}",
         "",
         f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier trained the {kind} “{name}” on the model {record['model']} with "
-        f"{record['pictures']} pictures of {record['dataset']}.",
+        f"{record['pictures']} {'clips' if record['kind'] == 'motion' else 'pictures'} of {record['dataset']}.",
         "",
         f"The training of “{name}” took {record['steps']} steps ({record['epochs']:g} epochs) with batch size "
         f"{settings['batch']}, the optimizer {settings['optimizer']}, learning rate {settings['rate']:g}"
@@ -132,6 +135,73 @@ def remember_animation(folder: Path, settings: dict[str, Any], result: dict[str,
         lines += [f"Measured of “{name}”: {told_measures(result['measures'])}.", ""]
     lines += [f"The file of “{name}” is {result['path']}.", "", f"![{name}]({result['sheet']})", ""]
     return _noted(folder / "animations", name, lines)
+
+
+def remember_clip(folder: Path, settings: dict[str, Any], spec: dict[str, Any], result: dict[str, Any]) -> Path:
+    """Write the note about a clip of a motion model; `settings` are its file's, `spec` the first frame's render."""
+    now = datetime.now().astimezone()
+    name = Path(result["path"]).stem
+    width, height = result["size"]
+    prompt = " ".join(spec["prompt"].split())
+    lines = [
+        f"# Clip: {name}",
+        "",
+        f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier made the clip “{name}” of “{prompt[:300]}” on the model "
+        f"{spec['model']}: {result['frames']} frames of {width}x{height} pixels, {result['fps']:g} a second, seed "
+        f"{result['seed']}, {spec['steps']} steps, CFG {spec['cfg']}, in {result['seconds']:.0f} seconds.",
+        "",
+    ]
+    told = [f"{key.replace('_', ' ')} {settings[key]}" for key in CLIPPED if settings.get(key)]
+    told += [f"the motion LoRA {one} at {weight:g}" for one, weight in settings.get("motion_loras", {}).items()]
+    later = list(settings.get("prompts", {}).items())[1:]
+    told += [f"“{' '.join(text.split())[:120]}” from frame {frame}" for frame, text in later[:PROMPTS]]
+    if told:
+        lines += [f"The clip “{name}” was made with {', '.join(told)}.", ""]
+    if result["measures"]:
+        lines += [f"Measured of “{name}”: {told_measures(result['measures'])}.", ""]
+    lines += [f"The file of “{name}” is {result['path']}.", "", f"![{name}]({result['sheet']})", ""]
+    return _noted(folder / "animations", name, lines)
+
+
+def remember_video(folder: Path, pipeline: dict[str, Any], result: dict[str, Any]) -> Path:
+    """Write the note about a video made over into `folder`; `pipeline` is a file of stages, `result` the job's."""
+    now = datetime.now().astimezone()
+    name = Path(result["path"]).stem
+    width, height = result["size"]
+    on = [one for one in pipeline["stages"] if one["on"]]
+    lines = [
+        f"# Video: {name}",
+        "",
+        f"On {now:%Y-%m-%d} at {now:%H:%M} Atelier made the video “{name}” over from {pipeline['input']}: "
+        f"{result['frames']} frames of {width}x{height} pixels, {result['fps']:g} a second, in {result['seconds']:.0f} "
+        "seconds.",
+        "",
+        f"The stages of the video “{name}” are {', '.join(one['do'] for one in on)}.",
+        "",
+    ]
+    for one in on:
+        lines += [_told_stage(name, one, result["seeds"].get(one["id"])), ""]
+    if off := [one["id"] for one in pipeline["stages"] if not one["on"]]:
+        lines += [f"Switched off in the video “{name}” were the stages {', '.join(off)}.", ""]
+    if result["measures"]:
+        filmed = told_measures(result["source_measures"])
+        lines += [f"Measured of “{name}”: {told_measures(result['measures'])}; of what was filmed: {filmed}.", ""]
+    lines += [f"The file of “{name}” is {result['path']}.", "", f"![{name}]({result['sheet']})", ""]
+    return _noted(folder / "videos", name, lines)
+
+
+def _told_stage(name: str, stage: dict[str, Any], seed: int | None) -> str:
+    """One sentence about a stage that was on."""
+    told = [f"{key.replace('_', ' ')} {value}" for key, value in stage["with"].items() if value not in ("", None)]
+    if seed is not None:
+        prompt = " ".join(str(stage.get("prompt", "")).split())
+        told = [f"the prompt “{prompt[:300]}”" if prompt else "", f"the model {stage['model']}", f"seed {seed}", *told]
+        told += [f"{field} {stage[field]}" for field in ("steps", "cfg", "sampler") if stage.get(field)]
+        hung = [one.get("preprocessor") or "a model" for one in stage.get("controls") or ()]
+        told += [f"controls by {', '.join(hung)}"] if hung else []
+    with_ = f" with {', '.join(part for part in told if part)}" if told else ""
+    called = "" if stage["id"] == stage["do"] else f", called “{stage['id']}”,"
+    return f"The stage {stage['do']}{called} of “{name}” ran{with_}."
 
 
 def told_measures(measures: dict[str, Any]) -> str:

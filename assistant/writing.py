@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,3 +31,8 @@ def write_whole(path: Path, data: str | bytes) -> Path:
             Path(temporary).unlink()
         raise
     return path
+
+
+def stem_of(text: str, otherwise: str) -> str:
+    """A file's name made of any text: letters, digits, - and _, at most 80; `otherwise` where nothing is left."""
+    return re.sub(r"[^\w\-]+", "-", text).strip("-")[:80] or otherwise

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from assistant.cli.bench_animation import measure_animation
 from assistant.cli.bench_library import measure_library
 from assistant.cli.bench_training import measure_training
 from assistant.paths import Paths
@@ -169,3 +170,4 @@ def _studio(row: Callable[..., None], paths: Paths, settings: Settings) -> None:
     conditioner.plan(spec.prompt, "", 20)
     row("the same prompt again beside encoding it", known / (time.perf_counter() - began), "x")
     row("render of the demo checkpoint, 20 steps, warm", warm, "s")
+    measure_animation(row, Path(tempfile.mkdtemp(dir=paths.cache)), engine)

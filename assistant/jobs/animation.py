@@ -5,7 +5,6 @@ As `handlers`: functions from a warm workshop and a spec (plain JSON) to a resul
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import time
@@ -14,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import BadArgument
+from assistant.jobs.afterwards import further
 from assistant.jobs.workshop import Workshop
 from assistant.memory import remember_animation
+from assistant.writing import stem_of
 from generation.errors import UnknownModel
 
 Report = Callable[[dict[str, Any]], None]
@@ -147,6 +148,8 @@ def _finished(
     for name, image in (("strip", filmstrips.strip(read, made.frames)), ("sheet", filmstrips.sheet(read, made.frames))):
         result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
     report({"kind": "preview", "path": result["strip"]})
+    if not settings["skip_video_creation"] and output.suffix:
+        result |= further(shop, settings, made.folder, output, texts, _sound(settings, kind), report, check)
     if settings["delete_imgs"] and outputs:
         shutil.rmtree(made.folder, ignore_errors=True)
         result["folder"], result["first"] = "", result["strip"]
@@ -202,6 +205,5 @@ def _output(shop: Workshop, spec: dict[str, Any], batch: str) -> Path:
     if spec.get("output"):
         path = Path(spec["output"]).expanduser()
         return target(path if path.suffix else path.with_suffix(".mp4"))
-    name = spec.get("name") or batch or "animation"
-    stem = re.sub(r"[^\w\-]+", "-", name).strip("-")[:80] or "animation"
+    stem = stem_of(spec.get("name") or batch, "animation")
     return target(shop.output_folder() / "animations" / f"{stem}.mp4")

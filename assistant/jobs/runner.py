@@ -18,7 +18,8 @@ from assistant.paths import Paths
 
 # What loads a checkpoint.
 HEAVY = frozenset(
-    {"render", "grid", "recipe", "character", "animate", "merge", *(k for k in HANDLERS if k[:6] == "train-")}
+    {"render", "grid", "recipe", "character", "animate", "vid2vid", "video-frame", "motion", "merge"}
+    | {kind for kind in HANDLERS if kind.startswith("train-")}
 )
 
 

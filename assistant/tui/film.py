@@ -9,10 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from generation.animation import deforum_keys
-from generation.animation.deforum_keys import SCHEDULES, SWITCHED, WORDS
+from generation.animation.deforum_keys import RARE, SCHEDULES, SWITCHED, WORDS
 from generation.animation.keyframes import (
     Keyframe,
     keyframes,
@@ -22,8 +23,8 @@ from generation.animation.keyframes import (
     without_key,
     without_prompt,
 )
-from generation.animation.settings import Settings, of
-from generation.errors import GenerationError
+from generation.animation.settings import Settings, of, read
+from generation.errors import BadSpec, GenerationError
 from generation.specs import RenderSpec
 
 PROMPTS = "prompts"
@@ -57,7 +58,8 @@ class Film:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Prompts, then the schedules that differ from their defaults, then the others."""
-        known = {**SCHEDULES, **WORDS}
+        off = {name for name, switch in SWITCHED.items() if switch in RARE and not self.settings[switch]}
+        known = {name: text for name, text in {**SCHEDULES, **WORDS}.items() if name not in off}
         changed = [name for name in known if self.settings[name] != known[name]]
         return (PROMPTS, *changed, *(name for name in known if name not in changed))
 
@@ -143,6 +145,14 @@ class Film:
             spec["model"] = checkpoint
         return RenderSpec.from_json(spec).to_json()
 
+    @property
+    def content(self) -> dict[str, Any]:
+        return self.settings.to_json()
+
+    def write(self, path: Path) -> None:
+        """Write the settings file. Raises OSError."""
+        self.settings.write(path)
+
     # Changes
 
     def changed(self, changes: dict[str, Any]) -> Film:
@@ -182,6 +192,19 @@ def begun(prompt: str, negative: str) -> Film:
     """A new animation of a prompt: two seconds that zoom in slowly."""
     first = f"{prompt} --neg {negative}" if negative else prompt
     return Film(of({"prompts": {"0": first}, "animation_mode": "2D", "max_frames": 30, "zoom": "0:(1.02)"}))
+
+
+def opened(path: Path) -> tuple[Film, bool]:
+    """The film of a settings file, and whether that is a guide's text. Raises `BadSpec`, `BadSchedule`."""
+    film = Film(read(path))
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            guide = not file.read(1000).lstrip().startswith("{")
+        for name in film.names:
+            film.keys(name)
+    except OSError as error:
+        raise BadSpec(f"{path} cannot be read: {error.strerror}", "Choose another file.") from error
+    return film, guide
 
 
 def problem(error: GenerationError) -> str:

@@ -16,10 +16,11 @@ from generation.errors import BadSpec, nearest
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
+# How each is entered and left: red first, and with red taken for blue.
 SPACES = {
-    "RGB": (None, None),
-    "HSV": (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB),
-    "LAB": (cv2.COLOR_RGB2LAB, cv2.COLOR_LAB2RGB),
+    "RGB": ((None, None), (None, None)),
+    "HSV": ((cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB), (cv2.COLOR_BGR2HSV, cv2.COLOR_HSV2BGR)),
+    "LAB": ((cv2.COLOR_RGB2LAB, cv2.COLOR_LAB2RGB), (cv2.COLOR_BGR2LAB, cv2.COLOR_LAB2BGR)),
 }
 NOISES = ("perlin", "uniform")
 # Waves of Perlin noise from side to side in its first octave, Deforum's.
@@ -36,33 +37,53 @@ def to_floats(picture: Bytes) -> Array:
 
 
 def matched(picture: Array, like: Array, space: str = "LAB", *, swapped: bool = False) -> Array:
-    """The picture with the colours' distribution of `like`, channel by channel (histogram matching) in `space`.
+    """The picture with the colours of another one, as `Colours` gives them. Raises `BadSpec`."""
+    return Colours(like, space, swapped=swapped).given(picture)
 
-    `swapped` takes red for blue while the space is left and entered, as Deforum does: for its very look. Hue is an
-    angle, which histograms know nothing of; HSV is here because settings name it. Raises `BadSpec`.
+
+class Colours:
+    """The distribution of a picture's colours, channel by channel in `space`; counted once for all that get it.
+
+    `swapped` takes red for blue while the space is entered and left, as Deforum does: for its very look. Hue is an
+    angle, which histograms know nothing of; HSV is here because settings name it. Without `light` the first channel
+    stays, which is LAB's lightness. Raises `BadSpec`.
     """
-    if space not in SPACES:
-        raise BadSpec(f'no colour space "{space}"', nearest(space, SPACES) or f"Choose: {', '.join(SPACES)}.")
-    there, back = SPACES[space]
-    one, other = to_bytes(picture), to_bytes(like)
-    if swapped:
-        one, other = one[..., ::-1].copy(), other[..., ::-1].copy()
-    if there is not None:
-        one, other = np.asarray(cv2.cvtColor(one, there)), np.asarray(cv2.cvtColor(other, there))
-    made = np.stack([_table(one[..., n], other[..., n])[one[..., n]] for n in range(3)], -1)
-    # The change alone is taken over: a space of whole numbers rounds, and in a hundred frames that adds up.
-    before, after = (to_floats(one if back is None else np.asarray(cv2.cvtColor(one, back))) for one in (one, made))
-    change = after - before
-    return np.clip(picture + (change[..., ::-1] if swapped else change), 0, 1)
+
+    def __init__(self, like: Array, space: str = "LAB", *, swapped: bool = False, light: bool = True) -> None:
+        if space not in SPACES:
+            raise BadSpec(f'no colour space "{space}"', nearest(space, SPACES) or f"Choose: {', '.join(SPACES)}.")
+        self._there, self._back = SPACES[space][swapped]
+        self._light = light
+        shares = _shares(self._entered(to_bytes(like)))
+        # Of values that do not occur none is wanted.
+        there = (np.flatnonzero(np.diff(share, prepend=0)) for share in shares)
+        self._wanted = [(share[values], values) for share, values in zip(shares, there, strict=True)]
+
+    def given(self, picture: Array) -> Array:
+        """The picture with this distribution in each channel (histogram matching)."""
+        one = self._entered(to_bytes(picture))
+        tables = [
+            np.interp(had, *wanted).round().astype(np.uint8)
+            for had, wanted in zip(_shares(one), self._wanted, strict=True)
+        ]
+        if not self._light:
+            tables[0] = np.arange(256, dtype=np.uint8)
+        made = cv2.LUT(one, np.stack(tables, -1)[:, None])
+        # The change alone is taken over: a space of whole numbers rounds, and in a hundred frames that adds up.
+        change = cv2.subtract(self._left(made), self._left(one), dtype=cv2.CV_32F)
+        return np.clip(cv2.scaleAdd(change, 1 / 255, picture), 0, 1)
+
+    def _entered(self, pixels: Bytes) -> Any:
+        return pixels if self._there is None else cv2.cvtColor(pixels, self._there)
+
+    def _left(self, pixels: Any) -> Any:
+        return pixels if self._back is None else cv2.cvtColor(pixels, self._back)
 
 
-def _table(one: Bytes, other: Bytes) -> Bytes:
-    """[256]: each value's counterpart with the same share of pixels at or below it."""
-    had = np.bincount(one.ravel(), minlength=256).cumsum() / one.size
-    counts = np.bincount(other.ravel(), minlength=256)
-    there = np.flatnonzero(counts)
-    wanted = counts[there].cumsum() / other.size
-    return np.interp(had, wanted, there).round().astype(np.uint8)
+def _shares(pixels: Any) -> list[Array]:
+    """[256] for each channel: the share of pixels at or below each value."""
+    counts = (cv2.calcHist([pixels], [channel], None, [256], [0, 256]).ravel() for channel in range(3))
+    return [np.cumsum(count, dtype=np.float64) / (pixels.size // 3) for count in counts]
 
 
 def contrasted(picture: Array, factor: float) -> Array:
@@ -117,13 +138,12 @@ def perlin(width: int, height: int, drawn: np.random.Generator, octaves: int = 4
 
 
 def _octave(width: int, height: int, waves: tuple[int, int], drawn: np.random.Generator) -> Array:
-    """[height, width]: between four corners' slopes, which is two products of small matrices."""
+    """[height, width]: between four corners' slopes, which is a product of two narrow matrices."""
     angles = drawn.uniform(0, 2 * np.pi, (waves[1] + 1, waves[0] + 1))
     columns, across = _corners(width, waves[0])
     rows, down = _corners(height, waves[1])
-    made = rows @ np.cos(angles).astype(np.float32) @ (columns * across).T
-    made = made + (rows * down) @ np.sin(angles).astype(np.float32) @ columns.T
-    return made.astype(np.float32)
+    slopes = np.hstack([rows @ np.cos(angles).astype(np.float32), (rows * down) @ np.sin(angles).astype(np.float32)])
+    return np.asarray(slopes @ np.hstack([columns * across, columns]).T, dtype=np.float32)
 
 
 def _corners(pixels: int, waves: int) -> tuple[Array, Array]:

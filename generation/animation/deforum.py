@@ -80,6 +80,7 @@ class _Animation:
         self.settings, self.report, self.check = settings, report, check
         self.line = Timeline(settings, seed)
         self.motion = Motion(self.line)
+        self.warnings = (*settings.notes, *self.line.warnings)
         self.denoiser = Denoiser(self.line, Painter(engine, report, check), self.motion)
         base, video = self.denoiser.base, self.denoiser.video
         self.total, self.cadence = self.line.frames, self.line.cadence
@@ -88,6 +89,7 @@ class _Animation:
             if video.clip.note:
                 report({"kind": "note", "message": video.clip.note})
         made_of = {**sources.depended(settings), "seed": seed, "size": self.denoiser.size, "steps": base.steps}
+        made_of |= {"pictures": [sources.state(path) for path in self.denoiser.files]}
         made_of |= {"model": engine.catalogue.find(base.model).path, "sampler": base.sampler}
         self.frames = Frames(folder, made_of, fresh=fresh)
         self.made = self.denoised = 0
@@ -95,8 +97,25 @@ class _Animation:
 
     def run(self) -> Animated:
         began = time.perf_counter()
-        for warning in (*self.settings.notes, *self.line.warnings):
+        for warning in self.warnings:
             self.report({"kind": "note", "message": warning})
+        with self.frames:
+            self._make()
+        self._progress(self.total)
+        return Animated(
+            self.frames.folder,
+            self.total,
+            self.made,
+            self.denoised,
+            self.line.seed_0,
+            self.denoiser.size,
+            time.perf_counter() - began,
+            self.denoiser.diffusion,
+            self.warnings,
+            self.denoiser.spec(0),
+        )
+
+    def _make(self) -> None:
         start, now = self._resumed()
         before: Array | None = None
         self._progress(start)
@@ -115,19 +134,6 @@ class _Animation:
                 self.denoised += 1
             now = to_floats(kept)
             before, now = self._emitted(block, before, now)
-        self._progress(self.total)
-        return Animated(
-            self.frames.folder,
-            self.total,
-            self.made,
-            self.denoised,
-            self.line.seed_0,
-            self.denoiser.size,
-            time.perf_counter() - began,
-            self.denoiser.diffusion,
-            (*self.settings.notes, *self.line.warnings),
-            self.denoiser.spec(0),
-        )
 
     # What is there already
 
@@ -175,11 +181,11 @@ class _Animation:
                 else:
                     shown = blended(before, now, share)
             if self.cadence == 1:
-                path = self.frames.same(frame)
+                self.frames.same(frame)
             else:
-                path = self.frames.write(frame, to_bytes(shown), self._texts(frame) if frame == block else None)
+                self.frames.write(frame, to_bytes(shown), self._texts(frame) if frame == block else None)
             self.made += 1
-            self._progress(frame + 1, path)
+            self._progress(frame + 1)
         return before, now
 
     # What is told
@@ -187,9 +193,9 @@ class _Animation:
     def _texts(self, frame: int) -> Mapping[str, str]:
         return {"parameters": infotext.write(self.denoiser.spec(frame).to_json())}
 
-    def _progress(self, done: int, path: Path | None = None) -> None:
+    def _progress(self, done: int) -> None:
         self.report({"kind": "progress", "stage": "frames", "done": done, "total": self.total})
         now = time.perf_counter()
-        if path is not None and now - self.shown > PREVIEW_EVERY:
+        if self.frames.latest is not None and now - self.shown > PREVIEW_EVERY:
             self.shown = now
-            self.report({"kind": "preview", "path": str(path)})
+            self.report({"kind": "preview", "path": str(self.frames.latest)})

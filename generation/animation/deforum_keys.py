@@ -14,7 +14,9 @@ MODES = ("3D", "2D", "Video Input", "Interpolation", "None")
 SEEDS = ("iter", "fixed", "random", "ladder", "alternate", "schedule")
 COHERENCES = ("LAB", "HSV", "RGB", "Image", "Video Input", "None")
 FLOWS = ("None", "DIS Medium", "DIS Fine", "DIS Fast", "RAFT", "Farneback")
+ENGINES = ("None", "RIFE v4.6", "FILM")
 MOST_FRAMES = 1_000_000
+UNITS = range(1, 6)  # of ControlNet
 
 
 def _flag(name: str, default: bool, help: str) -> Parameter:
@@ -27,6 +29,22 @@ def _one(name: str, default: str, help: str, *choices: str) -> Parameter:
 
 def _text(name: str, help: str, default: str = "") -> Parameter:
     return Parameter(name, "text", default, help)
+
+
+def _unit(n: int) -> tuple[Parameter, ...]:
+    """A unit of ControlNet."""
+    return (
+        _flag(f"cn_{n}_enabled", False, f"Control {n}: steer frames by pictures"),
+        _text(f"cn_{n}_module", "What makes its condition of a picture", "none"),
+        _text(f"cn_{n}_model", "Name or path of its network; None: the one that fits", "None"),
+        _text(f"cn_{n}_vid_path", "A picture, or a video whose frames go along; none: what a frame starts from"),
+        _flag(f"cn_{n}_loopback_mode", False, "Take what a frame starts from, whatever the path says"),
+        _text(f"cn_{n}_weights", "File or folder of the network that makes the condition, where one does"),
+        Parameter(f"cn_{n}_threshold_a", "number", 64.0, "Canny's low threshold"),
+        Parameter(f"cn_{n}_threshold_b", "number", 64.0, "Canny's high threshold"),
+        _text(f"cn_{n}_control_mode", "Balanced, or which of prompt and control matters more", "Balanced"),
+        _text(f"cn_{n}_resize_mode", "How a picture of another shape is brought to size", "Inner Fit (Scale to Fit)"),
+    )
 
 
 VALUES: tuple[Parameter, ...] = (
@@ -78,6 +96,9 @@ VALUES: tuple[Parameter, ...] = (
     _flag("swap_channels", False, "Take red for blue while colours are matched, as Deforum does"),
     Parameter("diffusion_cadence", "integer", 2, "Every how many frames one is denoised", 1, 1000),
     _one("optical_flow_cadence", "None", "Follow the flow between denoised frames", *FLOWS),
+    _one("optical_flow_redo_generation", "None", "Denoise once before, to follow the flow to it", *FLOWS),
+    Parameter("diffusion_redo", "integer", 0, "Times a frame is denoised before it counts", 0, 50),
+    _flag("use_noise_mask", False, "Put noise only where its mask is white"),
     _one("noise_type", "perlin", "Noise before denoising", "perlin", "uniform"),
     Parameter("perlin_octaves", "integer", 4, "Its octaves", 1, 8),
     Parameter("perlin_persistence", "number", 0.5, "Strength of each octave beside the one before", 0.0, 4.0),
@@ -99,7 +120,21 @@ VALUES: tuple[Parameter, ...] = (
     _one("hybrid_composite", "None", "Mix the video in", "None", "Normal", "Before Motion", "After Generation"),
     _one("hybrid_comp_mask_type", "None", "Where", "None", "Depth", "Video Depth", "Blend", "Difference"),
     _flag("hybrid_comp_mask_inverse", False, "Elsewhere instead"),
+    _one(
+        "hybrid_comp_mask_equalize",
+        "None",
+        "Spread its values",
+        "None",
+        "Before",
+        "After",
+        "Both",
+    ),
     _flag("hybrid_comp_mask_auto_contrast", False, "Stretch that mask's contrast"),
+    _flag("use_looper", False, "Lead the animation from picture to picture"),
+    _text("init_images", 'The pictures by frame: {"0": "one.png", "max_f/2": "two.png"}'),
+    *(parameter for n in UNITS for parameter in _unit(n)),
+    _text("parseq_manifest", "A file of Parseq's: its values stand for the schedules"),
+    _flag("parseq_use_deltas", True, "Take its motion from frame to frame"),
     _text("walk_seeds", "Seeds of a walk's prompts: 5, 9, 12; those not named go on by one"),
     _flag("walk_loop", False, "A walk that ends where it began"),
     _text("walk_audio", "A sound whose beats a walk goes by; needs the extra audio"),
@@ -109,6 +144,15 @@ VALUES: tuple[Parameter, ...] = (
     _flag("delete_imgs", False, "Take the frames away when the video is there"),
     _one("add_soundtrack", "None", "Sound", "None", "File", "Init Video"),
     _text("soundtrack_path", "The file it is in"),
+    _flag("r_upscale_video", False, "A larger video beside the video"),
+    _one("r_upscale_factor", "x2", "How many times larger", "x2", "x3", "x4"),
+    _text("r_upscale_model", "By which network; what is not here is lanczos", "realesr-animevideov3"),
+    _one("frame_interpolation_engine", "None", "A video with frames put in between", *ENGINES),
+    Parameter("frame_interpolation_x_amount", "integer", 2, "How many times more frames", 2, 1000),
+    _flag("frame_interpolation_slow_mo_enabled", False, "Slower instead of smoother"),
+    Parameter("frame_interpolation_slow_mo_amount", "integer", 2, "How many times slower", 2, 10),
+    _flag("frame_interpolation_use_upscaled", False, "Of the larger video"),
+    _text("frame_interpolation_network", "The file of RIFE or FILM; none: optical flow"),
 )
 
 # Schedules of numbers -> their values where a file has none.
@@ -146,15 +190,31 @@ SCHEDULES = {
     "sigma_schedule": "0: (1)",
     "threshold_schedule": "0: (0)",
     "cadence_flow_factor_schedule": "0: (1)",
+    "redo_flow_factor_schedule": "0: (1)",
+    "image_strength_schedule": "0:(0.75)",
+    "blendFactorMax": "0:(0.35)",
+    "blendFactorSlope": "0:(0.25)",
+    "tweening_frames_schedule": "0:(20)",
+    "color_correction_factor": "0:(0.075)",
     "hybrid_comp_alpha_schedule": "0:(0.5)",
     "hybrid_comp_mask_blend_alpha_schedule": "0:(0.5)",
     "hybrid_comp_mask_contrast_schedule": "0:(1)",
     "hybrid_comp_mask_auto_contrast_cutoff_high_schedule": "0:(100)",
     "hybrid_comp_mask_auto_contrast_cutoff_low_schedule": "0:(0)",
     "hybrid_flow_factor_schedule": "0:(1)",
+    **{
+        f"cn_{n}_{name}": f"0:({value})"
+        for n in UNITS
+        for name, value in (("weight", "1"), ("guidance_start", "0.0"), ("guidance_end", "1.0"))
+    },
 }
-# Schedules of names.
-WORDS = {"sampler_schedule": '0: ("Euler a")', "checkpoint_schedule": ""}
+# Schedules of names, and of masks put together.
+WORDS = {
+    "sampler_schedule": '0: ("Euler a")',
+    "checkpoint_schedule": "",
+    "mask_schedule": '0: ("{video_mask}")',
+    "noise_mask_schedule": '0: ("{video_mask}")',
+}
 # Switches in the file that decide whether a schedule is looked at.
 SWITCHED = {
     "steps_schedule": "enable_steps_scheduling",
@@ -164,39 +224,43 @@ SWITCHED = {
     "checkpoint_schedule": "enable_checkpoint_scheduling",
     "clipskip_schedule": "enable_clipskip_scheduling",
     "noise_multiplier_schedule": "enable_noise_multiplier_scheduling",
+    "noise_mask_schedule": "use_noise_mask",
+    "image_strength_schedule": "use_looper",
+    "blendFactorMax": "use_looper",
+    "blendFactorSlope": "use_looper",
+    "tweening_frames_schedule": "use_looper",
+    "color_correction_factor": "use_looper",
+    **{f"cn_{n}_{name}": f"cn_{n}_enabled" for n in UNITS for name in ("weight", "guidance_start", "guidance_end")},
 }
+# Switches of what most animations are without: a list of schedules has theirs where they are on.
+RARE = frozenset({"use_looper", "use_noise_mask", *(f"cn_{n}_enabled" for n in UNITS)})
 # What other programs write and Atelier keeps without acting on it -> the value at which there is nothing to say.
 KEPT: dict[str, Any] = {
     "restore_faces": False,
-    "use_noise_mask": False,
     "enable_ddim_eta_scheduling": False,
     "enable_ancestral_eta_scheduling": False,
-    "optical_flow_redo_generation": "None",
-    "diffusion_redo": 0,
-    "use_looper": False,
-    "parseq_manifest": "",
     "hybrid_generate_human_masks": "None",
-    "hybrid_comp_mask_equalize": "None",
     "hybrid_motion_use_prev_img": False,
-    "r_upscale_video": False,
-    "frame_interpolation_engine": "None",
     "save_depth_maps": False,
-    **{f"cn_{n}_enabled": False for n in range(1, 6)},
 }
-# The rest, which nothing in a frame depends on.
+# Flows of other programs, in whose place DIS is, and the settings of them that act where another one is not as said.
+OTHER_FLOWS = ("RAFT", "Farneback")
+FLOWING = {
+    "optical_flow_cadence": ("diffusion_cadence", 1),
+    "optical_flow_redo_generation": ("", None),
+    "hybrid_flow_method": ("hybrid_motion", "None"),
+}
+# The rest, which nothing in a frame depends on; near and far planes change no warp in Deforum either.
 SILENT = frozenset(
     """show_info_on_ui seed_resize_from_w seed_resize_from_h strength_0_no_init fill full_res_mask full_res_mask_padding
-    aspect_ratio_use_old_formula pix2pix_img_cfg_scale_schedule pix2pix_img_cfg_scale mask_schedule noise_mask_schedule
-    resume_from_timestring resume_timestring ddim_eta_schedule ancestral_eta_schedule legacy_colormatch
-    midas_weight redo_flow_factor_schedule depth_algorithm overwrite_extracted_frames hybrid_generate_inputframes
-    hybrid_use_init_image hybrid_comp_save_extra_frames parseq_use_deltas init_images image_strength_schedule
-    blendFactorMax blendFactorSlope tweening_frames_schedule color_correction_factor delete_input_frames
-    r_upscale_factor r_upscale_model r_upscale_keep_imgs store_frames_in_ram frame_interpolation_x_amount ddim_eta
-    frame_interpolation_slow_mo_enabled frame_interpolation_slow_mo_amount frame_interpolation_keep_imgs
-    frame_interpolation_use_upscaled sd_model_hash deforum_git_commit_id seed_enable_extras subseed subseed_strength
-    perlin_w perlin_h save_samples save_settings display_samples n_batch n_samples precision prompt timestring outdir
-    filename_format ffmpeg_location ffmpeg_crf ffmpeg_preset ffmpeg_mode ffmpeg_outdir image_path mp4_path render_steps
-    path_name_modifier max_video_frames skip_video_for_run_all use_manual_settings""".split()
+    aspect_ratio_use_old_formula pix2pix_img_cfg_scale_schedule pix2pix_img_cfg_scale resume_from_timestring
+    resume_timestring ddim_eta_schedule ancestral_eta_schedule legacy_colormatch midas_weight depth_algorithm
+    overwrite_extracted_frames hybrid_generate_inputframes hybrid_use_init_image hybrid_comp_save_extra_frames
+    delete_input_frames r_upscale_keep_imgs store_frames_in_ram ddim_eta frame_interpolation_keep_imgs sd_model_hash
+    deforum_git_commit_id seed_enable_extras subseed subseed_strength perlin_w perlin_h save_samples save_settings
+    display_samples n_batch n_samples precision prompt timestring outdir filename_format ffmpeg_location ffmpeg_crf
+    ffmpeg_preset ffmpeg_mode ffmpeg_outdir image_path mp4_path render_steps path_name_modifier max_video_frames
+    skip_video_for_run_all use_manual_settings parseq_non_schedule_overrides""".split()
 )
 # Names of older files.
 FORMERLY = {

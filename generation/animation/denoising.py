@@ -10,21 +10,30 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from generation.animation import colour, sources
-from generation.animation.colour import to_bytes, to_floats
-from generation.animation.frames import Frames
-from generation.animation.hybrid import Hybrid
+from generation.animation import flow as flows
+from generation.animation.colour import to_floats
+from generation.animation.controlling import Units
+from generation.animation.frames import DENOISED, Frames
+from generation.animation.guided import Guides
+from generation.animation.hybrid import QUALITY, Hybrid
+from generation.animation.masks import Masks
 from generation.animation.motion import Motion
 from generation.animation.painting import Frame, Painter
 from generation.animation.settings import Settings
 from generation.animation.timelines import Timeline, clamped, drawn
+from generation.animation.warps import blended
 from generation.errors import BadSpec, RenderFailed
 from generation.specs import RenderSpec
 
 Array = NDArray[Any]
 COLOURED = ("LAB", "HSV", "RGB")
+# Attempts of a frame denoised before it counts are numbered from here on, those that were black behind each.
+REDONE = 1000
+DARKEST = 0.5 / 255  # rounded to 0 in a PNG
 
 
 def base_spec(settings: Settings, model: str) -> RenderSpec:
@@ -58,10 +67,15 @@ class Denoiser:
         # Of its own: it may stand some frames behind the other, and a video is only gone through forwards.
         self.coloured = self._video() if self.settings["color_coherence"] == "Video Input" else None
         self.hybrid = Hybrid(line, self.video, motion) if self.video and motion.moving else None
-        masks = self.settings["use_mask_video"]
-        self.masks = sources.followed(self.settings, "video_mask_path", self.size) if masks else None
-        self.mask = sources.mask_of(self.settings, self.size)
-        self.like: Array | None = None
+        self.masks = Masks(line, self.size)
+        self.guides = Guides(line, self.size) if self.settings["use_looper"] and motion.moving else None
+        self.colours: colour.Colours | None = None
+        self.units: Units | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Pictures that are named inside a setting."""
+        return [*(self.guides.paths if self.guides else ()), *self.masks.files]
 
     def _mixes_video(self) -> bool:
         named = self.settings["hybrid_composite"] != "None" or self.settings["hybrid_motion"] != "None"
@@ -79,6 +93,7 @@ class Denoiser:
         `frames` are those made so far: the first of them is the measure of colours.
         """
         settings, line = self.settings, self.line
+        self.units = self.units or Units(line, self.size, frames.folder / DENOISED)
         started, strength = before, clamped(line.at("strength_schedule", frame), 0.0, 1.0)
         mode = settings["animation_mode"]
         if mode == "Video Input" and self.video is not None:
@@ -89,12 +104,13 @@ class Denoiser:
             started = None
         elif self.hybrid is not None and self.hybrid.composite == "Normal" and started is not None:
             started = self.hybrid.composited(started, frame)
-        like = self._like(frame, frames)
         if started is not None and frame and mode != "Video Input":
-            started = self._prepared(started, frame, like)
-        made = self._painted(frame, started, strength)
-        if like is not None and (frame or settings["color_coherence"] not in COLOURED):
-            made = self._matched(made, like)
+            previous = self._coloured(started, frame, frames)
+            started = self._prepared(previous, frame)
+            strength = self.guides.strength(frame) if self.guides else strength
+            if strength > 0:
+                started = self._redone(frame, started, previous, strength, frames)
+        made = self._coloured(self._painted(frame, started, strength), frame, frames)
         if frame and self.hybrid is not None and self.hybrid.composite == "After Generation":
             made = self.hybrid.composited(made, frame)
         return colour.grey(made) if settings["color_force_grayscale"] else made
@@ -102,16 +118,17 @@ class Denoiser:
     def _first(self) -> tuple[Array | None, float]:
         """(picture the first frame starts from, how much of it stays)."""
         settings = self.settings
+        if self.guides is not None:
+            return self.guides.at(0), self.guides.strength(0)
         if settings["use_init"]:
             return sources.picture(settings["init_image"], "init_image", self.size), settings["strength"]
         if self.hybrid is not None and settings["hybrid_use_first_frame_as_init_image"]:
             return self.video.at(0) if self.video else None, settings["strength"]
         return None, 0.0
 
-    def _prepared(self, picture: Array, frame: int, like: Array | None) -> Array:
-        """What is done to a moved picture before it is denoised."""
+    def _prepared(self, picture: Array, frame: int) -> Array:
+        """What is done to a moved picture before it is denoised, its colours matched."""
         line, settings = self.line, self.settings
-        picture = self._matched(picture, like)
         picture = colour.contrasted(picture, line.at("contrast_schedule", frame))
         picture = colour.sharpened(
             picture,
@@ -128,46 +145,64 @@ class Denoiser:
             octaves=settings["perlin_octaves"],
             persistence=settings["perlin_persistence"],
         )
-        mask = self._mask(frame)
+        mask = self.masks.noise(frame)
         return noisy if mask is None else picture + (noisy - picture) * mask[..., None]
 
-    def _painted(self, frame: int, started: Array | None, strength: float) -> Array:
+    def _redone(self, frame: int, started: Array, previous: Array, strength: float, frames: Frames) -> Array:
+        """What the frame starts from where it is denoised some times before it counts, each with a seed of its own."""
+        how, times = self.settings["optical_flow_redo_generation"], int(self.settings["diffusion_redo"])
+        if how != "None":
+            tried = self._painted(frame, started, strength, REDONE)
+            way = flows.flow(previous, tried, QUALITY[how]) * np.float32(
+                self.line.at("redo_flow_factor_schedule", frame)
+            )
+            started = flows.along(tried, -way)
+        for n in range(times):
+            started = self._painted(frame, started, strength, (n + 2) * REDONE)
+        return self._coloured(started, frame, frames) if times else started
+
+    def _painted(self, frame: int, started: Array | None, strength: float, first: int = 0) -> Array:
+        """The picture as the model makes it; `first` is the number of the first attempt, each of another seed."""
         if self.settings["motion_preview_mode"] and started is not None:
             return started
-        mask = self._mask(frame) if started is not None else None
-        times = int(self.settings["reroll_patience"]) if self.settings["reroll_blank_frames"] == "reroll" else 0
+        led = self.guides if started is not None and frame else None
+        if led is not None and started is not None:
+            begun, started = started, blended(started, led.at(frame), led.share(frame))
+        controls = self.units.at(frame, started) if self.units else ()
+        mask = self.masks.at(frame) if started is not None else None
         began = time.perf_counter()
-        for attempt in range(times + 1):
-            spec = self.spec(frame, attempt)
-            toward, share = self.line.next_prompt(frame) if self.settings["blend_prompts"] else (None, 0.0)
-            factor = (
-                self.line.at("noise_multiplier_schedule", frame) if self.line.has("noise_multiplier_schedule") else 1.0
-            )
-            made = self.painter.paint(
-                Frame(
-                    spec,
-                    started,
-                    1 - strength,
-                    mask,
-                    factor if started is not None else 1.0,
-                    toward,
-                    share,
-                )
-            )
-            if to_bytes(made).any():
-                break
-        else:
-            if self.settings["reroll_blank_frames"] != "ignore":
-                raise RenderFailed(f"frame {frame} is black", "Choose another seed, sampler or prompt.")
+        made = self._attempted(frame, started, strength, mask, first, controls)
+        self.diffusion += time.perf_counter() - began
         if mask is not None and started is not None and self.settings["overlay_mask"]:
             soft = colour.softened(mask, self.settings["mask_overlay_blur"])[..., None]
             made = started + (made - started) * soft
-        self.diffusion += time.perf_counter() - began
+        if led is not None:
+            wanted = blended(begun, led.at(frame), led.colour(frame))
+            made = colour.Colours(wanted, "LAB", light=False).given(made)
+        return made
+
+    def _attempted(
+        self, frame: int, started: Array | None, strength: float, mask: Array | None, first: int, controls: Any
+    ) -> Array:
+        """The first picture that is not black, as often as the settings want it tried."""
+        line, settings = self.line, self.settings
+        times = int(settings["reroll_patience"]) if settings["reroll_blank_frames"] == "reroll" else 0
+        toward, share = line.next_prompt(frame) if settings["blend_prompts"] else (None, 0.0)
+        factor = 1.0
+        if started is not None and line.has("noise_multiplier_schedule"):
+            factor = line.at("noise_multiplier_schedule", frame)
+        for attempt in range(times + 1):
+            spec = replace(self.spec(frame, first + attempt), controls=controls)
+            made = self.painter.paint(Frame(spec, started, 1 - strength, mask, factor, toward, share))
+            if made.max() > DARKEST:
+                return made
+        if settings["reroll_blank_frames"] != "ignore":
+            raise RenderFailed(f"frame {frame} is black", "Choose another seed, sampler or prompt.")
         return made
 
     def spec(self, frame: int, attempt: int = 0) -> RenderSpec:
         """The render of a frame; each further attempt has another seed."""
-        line, settings = self.line, self.settings
+        line = self.line
         positive, negative = line.prompt(frame)
         seed = line.seed(frame)
         changed: dict[str, Any] = {"prompt": positive, "negative": negative}
@@ -182,7 +217,7 @@ class Denoiser:
             changed["sampler"] = line.word("sampler_schedule", frame)
         if line.has("checkpoint_schedule"):
             changed["model"] = line.word("checkpoint_schedule", frame)
-        if settings["enable_subseed_scheduling"]:
+        if line.has("subseed_schedule"):
             other = int(line.at("subseed_schedule", frame))
             changed["options"] = {
                 "variation_seed": other if other >= 0 else drawn(line.seed_0, frame, 2),
@@ -190,32 +225,22 @@ class Denoiser:
             }
         return replace(self.base, **changed)
 
-    def _mask(self, frame: int) -> Array | None:
-        if self.masks is not None:
-            return sources.adjusted(sources.grey(self.masks.at(frame)), self.settings)
-        return self.mask
-
-    def _like(self, frame: int, frames: Frames) -> Array | None:
-        """Whose colours the frame is to have; None for no coherence, and for frame 0 where it is the measure."""
-        kind, settings = self.settings["color_coherence"], self.settings
-        if kind == "None" or (kind in COLOURED and not frame):
-            return None
-        if kind == "Video Input":
-            every = settings["color_coherence_video_every_N_frames"]
-            return self.coloured.at(frame // every * every) if self.coloured is not None else None
-        if self.like is None:
-            if kind == "Image":
-                self.like = sources.picture(
-                    settings["color_coherence_image_path"], "color_coherence_image_path", self.size
-                )
-            else:
-                self.like = to_floats(frames.read(0))
-        return self.like
-
-    def _matched(self, picture: Array, like: Array | None) -> Array:
-        if like is None:
-            return picture
+    def _coloured(self, picture: Array, frame: int, frames: Frames) -> Array:
+        """The picture in the colours the frame is to have; as it is without coherence, and where frame 0 sets them."""
         kind = self.settings["color_coherence"]
-        return colour.matched(
-            picture, like, kind if kind in COLOURED else "LAB", swapped=self.settings["swap_channels"]
-        )
+        if kind == "None" or (kind in COLOURED and not frame):
+            return picture
+        if kind == "Video Input":
+            every = self.settings["color_coherence_video_every_N_frames"]
+            return self._colours(self.coloured.at(frame // every * every)).given(picture) if self.coloured else picture
+        if self.colours is None:
+            if kind == "Image":
+                named = self.settings["color_coherence_image_path"]
+                self.colours = self._colours(sources.picture(named, "color_coherence_image_path", self.size))
+            else:
+                self.colours = self._colours(to_floats(frames.read(0)))
+        return self.colours.given(picture)
+
+    def _colours(self, like: Array) -> colour.Colours:
+        kind = self.settings["color_coherence"]
+        return colour.Colours(like, kind if kind in COLOURED else "LAB", swapped=self.settings["swap_channels"])

@@ -82,6 +82,9 @@ class Hybrid:
             mask = blended(picture, video, share).mean(-1)
         else:
             mask = np.abs(picture - video).mean(-1)
+        spread = self._settings["hybrid_comp_mask_equalize"]
+        if spread in {"Before", "Both"}:
+            mask = _spread(mask)
         if self._settings["hybrid_comp_mask_auto_contrast"]:
             low = clamped(self._line.at("hybrid_comp_mask_auto_contrast_cutoff_low_schedule", frame), 0.0, 100.0)
             high = clamped(self._line.at("hybrid_comp_mask_auto_contrast_cutoff_high_schedule", frame), 0.0, 100.0)
@@ -90,7 +93,12 @@ class Hybrid:
         contrast = self._line.at("hybrid_comp_mask_contrast_schedule", frame)
         if contrast != 1:
             mask = np.clip((mask - 0.5) * contrast + 0.5, 0, 1)
-        return np.asarray(mask, dtype=np.float32)
+        return _spread(mask) if spread in {"After", "Both"} else np.asarray(mask, dtype=np.float32)
+
+
+def _spread(mask: Array) -> Array:
+    """The mask with every value as frequent as the others."""
+    return np.asarray(cv2.equalizeHist(to_bytes(mask)), dtype=np.float32) / 255
 
 
 def matrix(before: Array, now: Array, *, perspective: bool) -> NDArray[Any]:

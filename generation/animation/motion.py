@@ -45,7 +45,9 @@ class Motion:
             return picture
         height, width = picture.shape[:2]
         at = self._at(frame)
+        flip = self._flip(at, width, height)
         if self.mode == "3D":
+            picture = picture if flip is None else warps.warp_2d(picture, flip, self._settings["border"])
             grid = warps.grid_3d(
                 width,
                 height,
@@ -67,10 +69,16 @@ class Motion:
             y=at("translation_y"),
             centre=(at("transform_center_x"), at("transform_center_y")),
         )
-        if self._settings["enable_perspective_flip"]:
-            turns = (at(f"perspective_flip_{name}") for name in ("theta", "phi", "gamma", "fv"))
-            matrix = matrix @ warps.flip_2d(width, height, *turns)
-        return warps.warp_2d(picture, matrix, self._settings["border"])
+        return warps.warp_2d(picture, matrix if flip is None else matrix @ flip, self._settings["border"])
+
+    def _flip(self, at: Any, width: int, height: int) -> Array | None:
+        """The turn of the picture in space about its middle; a manifest of Parseq's has it switched on."""
+        if not self._settings["enable_perspective_flip"] and self._line.manifest is None:
+            return None
+        theta, phi, gamma = (at(f"perspective_flip_{name}") for name in ("theta", "phi", "gamma"))
+        if not (theta or phi or gamma):
+            return None
+        return warps.flip_2d(width, height, theta, phi, gamma, at("perspective_flip_fv"))
 
     def _at(self, frame: int) -> Any:
         return lambda name: self._line.at(name, frame) if self._line.has(name) else float(name == "zoom")

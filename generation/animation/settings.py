@@ -127,10 +127,31 @@ def of(data: Mapping[str, Any]) -> Settings:
         elif name not in KNOWN and not _CONTROL_NET.fullmatch(name):
             near = nearest(name, NAMES)
             notes.append(f'"{name[:40]}" is unknown and kept as it is.{" " + near if near else ""}')
+    if str(given.get("parseq_manifest", "")).strip():
+        given.setdefault("prompts", {"0": ""})  # the manifest has them
     if "prompts" not in given:
         raise BadSpec("there are no prompts", 'Write "prompts": {"0": "first prompt", "30": "second"}.')
     values = {name: _checked(name, given.get(name, _default(name))) for name in NAMES}
-    return Settings(values, kept, tuple(notes))
+    return Settings(values, kept, (*notes, *_replaced(values)))
+
+
+def _replaced(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is done in another way than the settings say, in one sentence."""
+    flows = [
+        name
+        for name, (beside, off) in keys.FLOWING.items()
+        if values[name] in keys.OTHER_FLOWS and (not beside or values[beside] != off)
+    ]
+    return (f"DIS finds the flow instead of RAFT or Farneback: {', '.join(flows)}",) if flows else ()
+
+
+def local(path: str, name: str) -> Path:
+    """A path on this machine; settings of other people often name addresses. Raises `BadSpec`."""
+    if not path.strip():
+        raise BadSpec(f"{name} is empty", "Name a file, or switch off what needs it.")
+    if "://" in path:
+        raise BadSpec(f"{name} is an address: {path[:60]}", "Nothing is fetched here. Name a file on this machine.")
+    return Path(path).expanduser()
 
 
 def _default(name: str) -> Any:
@@ -187,6 +208,13 @@ def _folded(name: str, text: str) -> str:
     choices = TABLE[name].choices
     if name == "color_coherence" and (found := _MATCH.match(text.strip())):
         text = found[1]
+    if name == "frame_interpolation_engine" and text.strip().lower().startswith("rife"):
+        return "RIFE v4.6"
+    if name == "r_upscale_factor":
+        return f"x{text.strip().lower().strip('x')}"
+    if name.startswith("frame_interpolation_") and name.endswith("_amount"):
+        # Older files: "x2", and "Disabled" beside an engine that is.
+        return "2" if text.strip().lower() == "disabled" else text.strip().lower().strip("x")
     return next((choice for choice in choices if choice.lower() == text.strip().lower()), text)
 
 

@@ -5,7 +5,9 @@ Knows sizes, masks' adjustments and where a video stands; leaves what is done wi
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,21 @@ from PIL import Image
 from generation import pictures
 from generation.animation.clips import Clip, resized
 from generation.animation.colour import to_floats
-from generation.animation.settings import Settings
+from generation.animation.deforum_keys import UNITS
+from generation.animation.settings import Settings, local
 from generation.errors import BadSpec
 
 Array = NDArray[Any]
 Size = tuple[int, int]
-FILES = ("init_image", "mask_file", "video_init_path", "video_mask_path", "color_coherence_image_path", "walk_audio")
+FILES = (
+    "init_image", "mask_file", "video_init_path", "video_mask_path", "color_coherence_image_path", "walk_audio",
+    "parseq_manifest", *(f"cn_{n}_vid_path" for n in UNITS),
+)  # fmt: skip
 OF_THE_VIDEO = frozenset(
-    "batch_name fps make_gif skip_video_creation add_soundtrack soundtrack_path delete_imgs sd_model_name".split()
+    "batch_name fps make_gif skip_video_creation add_soundtrack soundtrack_path delete_imgs sd_model_name "
+    "r_upscale_video r_upscale_factor r_upscale_model frame_interpolation_engine frame_interpolation_x_amount "
+    "frame_interpolation_slow_mo_enabled frame_interpolation_slow_mo_amount frame_interpolation_use_upscaled "
+    "frame_interpolation_network".split()
 )
 
 
@@ -33,8 +42,10 @@ class Followed:
     Frames are asked for in order; asking for an earlier one goes through it again from the start.
     """
 
-    def __init__(self, clip: Clip, size: Size, *, every: int = 1, first: int = 0, last: int = -1) -> None:
-        self.clip, self._size = clip, size
+    def __init__(
+        self, clip: Clip, size: Size, *, every: int = 1, first: int = 0, last: int = -1, how: str = "crop"
+    ) -> None:
+        self.clip, self._size, self._how = clip, size, how
         self._part = {"every": every, "first": first, "last": last}
         self._begin()
 
@@ -55,7 +66,7 @@ class Followed:
             frame = next(self._rest, None)
             if frame is None:
                 break
-            self._now, self._number = to_floats(resized(frame, self._size)), self._number + 1
+            self._now, self._number = to_floats(resized(frame, self._size, self._how)), self._number + 1
         if self._now is None:
             raise BadSpec(
                 f"{self.clip.path.name} has no frame from {self._part['first']} on", "Lower extract_from_frame."
@@ -81,20 +92,16 @@ def followed(settings: Settings, name: str, size: Size) -> Followed | None:
 def depended(settings: Settings) -> dict[str, Any]:
     """What frames depend on: every value but those of the video made of them, and the state of the files named."""
     found = {name: value for name, value in settings.values.items() if name not in OF_THE_VIDEO}
-    for name in FILES:
-        path = Path(settings[name]).expanduser()
-        if settings[name] and path.is_file():
-            found[f"{name} as it is"] = [path.stat().st_size, path.stat().st_mtime_ns]
-    return found
+    return found | {f"{name} as it is": known for name in FILES if (known := state(settings[name])) is not None}
 
 
-def local(path: str, name: str) -> Path:
-    """A path on this machine; settings of other people often name addresses. Raises `BadSpec`."""
-    if not path.strip():
-        raise BadSpec(f"{name} is empty", "Name a file, or switch off what needs it.")
-    if "://" in path:
-        raise BadSpec(f"{name} is an address: {path[:60]}", "Nothing is fetched here. Name a file on this machine.")
-    return Path(path).expanduser()
+def state(path: str) -> list[Any] | None:
+    """What tells a file that changed from what it was; None for what is no file."""
+    with suppress(OSError, ValueError):  # a manifest's own text is no name of a file
+        there = Path(path).expanduser().stat()
+        if path and stat.S_ISREG(there.st_mode):
+            return [path, there.st_size, there.st_mtime_ns]
+    return None
 
 
 def picture(path: str, name: str, size: Size) -> Array:
@@ -102,24 +109,27 @@ def picture(path: str, name: str, size: Size) -> Array:
 
 
 def mask_of(settings: Settings, size: Size) -> Array | None:
-    """[h, w] in 0..1, 1 where the frame changes; None without a mask. Raises `BadImage`, `BadSpec`."""
+    """[h, w] in 0..1, white where the frame changes; None without a mask. Raises `BadImage`, `BadSpec`."""
     if settings["use_alpha_as_mask"] and settings["use_init"] and settings["init_image"]:
-        path = local(settings["init_image"], "init_image")
-    elif settings["use_mask"] and settings["mask_file"]:
-        path = local(settings["mask_file"], "mask_file")
-    elif settings["use_mask"]:
+        return mask(settings["init_image"], settings, size, "init_image")
+    if settings["use_mask"] and settings["mask_file"]:
+        return mask(settings["mask_file"], settings, size, "mask_file")
+    if settings["use_mask"] and not settings["use_mask_video"]:
         raise BadSpec("use_mask is on and there is no mask_file", "Name one, or switch it off.")
-    else:
-        return None
-    return adjusted(np.asarray(pictures.read_mask(path).resize(size), dtype=np.float32) / 255, settings)
+    return None
+
+
+def mask(path: str, settings: Settings, size: Size, name: str = "a mask") -> Array:
+    """[h, w] of a file, adjusted."""
+    read = pictures.read_mask(local(path, name)).resize(size)
+    return adjusted(np.asarray(read, dtype=np.float32) / 255, settings)
 
 
 def adjusted(mask: Array, settings: Settings) -> Array:
-    """Contrast about the middle, then brightness, then turned over where that is asked for."""
+    """Contrast about the middle, then brightness."""
     middle = np.float32(mask.mean())
     found = (mask - middle) * np.float32(settings["mask_contrast_adjust"]) + middle
-    found = np.clip(found * np.float32(settings["mask_brightness_adjust"]), 0, 1)
-    return (1 - found if settings["invert_mask"] else found).astype(np.float32)
+    return np.clip(found * np.float32(settings["mask_brightness_adjust"]), 0, 1).astype(np.float32)
 
 
 def grey(frame: Array) -> Array:

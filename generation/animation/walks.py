@@ -7,6 +7,7 @@ that was stopped goes on anywhere. Leaves denoising to `painting`.
 from __future__ import annotations
 
 import time
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +23,8 @@ from generation.animation.deforum import PREVIEW_EVERY, Animated
 from generation.animation.denoising import base_spec
 from generation.animation.frames import Frames
 from generation.animation.painting import Frame, Painter
-from generation.animation.settings import Settings
-from generation.animation.sources import depended, local
+from generation.animation.settings import Settings, local
+from generation.animation.sources import depended
 from generation.animation.timelines import Timeline
 from generation.engine import Engine
 from generation.errors import BadSpec
@@ -59,24 +60,25 @@ def run(
         made_of["fps"] = settings["fps"]  # beats fall on other frames then
     made_of |= {"steps": base.steps, "sampler": base.sampler, "model": engine.catalogue.find(base.model).path}
     frames = Frames(folder, made_of, fresh=fresh)
-    warnings = (*settings.notes, *line.warnings)
-    for warning in warnings:
+    told = (*settings.notes, *line.warnings)
+    for warning in told:
         report({"kind": "note", "message": warning})
     made, diffusion, shown = 0, 0.0, 0.0
-    for number in range(line.frames):
-        check()
-        report({"kind": "progress", "stage": "frames", "done": number, "total": line.frames})
-        frame = stops.frame(base, number)
-        if frames.here(number):
-            continue
-        started = time.perf_counter()
-        picture = to_bytes(painter.paint(frame))
-        diffusion += time.perf_counter() - started
-        path = frames.write(number, picture, {"parameters": infotext.write(frame.spec.to_json())})
-        made += 1
-        if started - shown > PREVIEW_EVERY:
-            shown = started
-            report({"kind": "preview", "path": str(path)})
+    with frames:
+        for number in range(line.frames):
+            check()
+            report({"kind": "progress", "stage": "frames", "done": number, "total": line.frames})
+            frame = stops.frame(base, number)
+            if frames.here(number):
+                continue
+            started = time.perf_counter()
+            picture = to_bytes(painter.paint(frame))
+            diffusion += time.perf_counter() - started
+            frames.write(number, picture, {"parameters": infotext.write(frame.spec.to_json())})
+            made += 1
+            if frames.latest is not None and started - shown > PREVIEW_EVERY:
+                shown = started
+                report({"kind": "preview", "path": str(frames.latest)})
     report({"kind": "progress", "stage": "frames", "done": line.frames, "total": line.frames})
     return Animated(
         folder,
@@ -87,7 +89,7 @@ def run(
         (base.width, base.height),
         time.perf_counter() - began,
         diffusion,
-        warnings,
+        told,
         stops.frame(base, 0).spec,
     )
 
@@ -159,7 +161,9 @@ def beats(path: Path, frames: int, fps: float) -> Array:
     if not path.is_file():
         raise BadSpec(f"there is no sound {path}", "Check the path.")
     try:
-        wave, rate = librosa.load(path, sr=22050, mono=True, duration=(frames + 1) / fps)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of one decoder after another that is tried
+            wave, rate = librosa.load(path, sr=22050, mono=True, duration=(frames + 1) / fps)
         strength = librosa.onset.onset_strength(y=wave, sr=rate)
         times = librosa.times_like(strength, sr=rate)
     # Its decoders answer what is no sound with errors of many kinds.

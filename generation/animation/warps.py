@@ -72,10 +72,7 @@ def warp_2d(picture: Array, matrix: Array, border: str = "replicate") -> Array:
         back = np.linalg.inv(matrix)
     except np.linalg.LinAlgError:  # zoom 0: the picture is one point, which is nowhere
         return np.broadcast_to(picture.mean((0, 1), keepdims=True), picture.shape).astype(np.float32)
-    across, down = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    depth = _apart(back[2, 0] * across + back[2, 1] * down + back[2, 2])
-    x = (back[0, 0] * across + back[0, 1] * down + back[0, 2]) / depth
-    y = (back[1, 0] * across + back[1, 1] * down + back[1, 2]) / depth
+    x, y = _plane(back, np.arange(width), np.arange(height))
     return sample(picture, x, y, border)
 
 
@@ -88,7 +85,7 @@ def sample(picture: Array, x: Array, y: Array, border: str = "replicate") -> Arr
         picture = np.concatenate([picture, picture[:1]], 0)
         x, y = np.mod(x, width), np.mod(y, height)
     edge = picture.shape[0] - 1, picture.shape[1] - 1
-    grid = np.stack([x * (2 / max(edge[1], 1)) - 1, y * (2 / max(edge[0], 1)) - 1], -1)
+    grid = _paired(x * (2 / max(edge[1], 1)) - 1, y * (2 / max(edge[0], 1)) - 1)
     return _gridded(picture, grid, "bilinear", "border", corners=True)
 
 
@@ -102,24 +99,27 @@ def grid_3d(
     aspect: float = 1.0,
     depth: Array | float = 1.0,
 ) -> Array:
-    """[height, width, 2]: where in the picture each pixel's colour comes from, -1 to 1 between its outer edges.
+    """[height, width, 2] float32: where in the picture each pixel's colour comes from, -1 to 1 between its outer edges.
 
     `translation` in units of which 200 are half a picture, `rotation` about x, y and z in degrees. `depth` is how far
     away each pixel lies, [height, width] or the same for all; 1 is the plane that fills the view.
     """
-    across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
-    far = np.broadcast_to(np.asarray(depth, dtype=np.float64), across.shape)
+    across, down = np.linspace(-1, 1, width), np.linspace(-1, 1, height)
+    far = np.asarray(depth, dtype=np.float64)
     turned = _about("x", rotation[0]) @ _about("y", rotation[1]) @ _about("z", rotation[2])
     x, y, z = translation
-    placed = np.stack([across, down, far], -1) @ turned + np.array([-x, y, -z]) / TRANSLATION
+    shift = np.array([-x, y, -z]) / TRANSLATION
+    # A plane's far is one number: whole arrays of it would cost twice the time.
+    placed = [
+        np.add.outer(down * turned[1, n], across * turned[0, n]) + (far * turned[2, n] + shift[n]) for n in range(3)
+    ]
     k = 1 / math.tan(math.radians(min(max(fov, 1.0), 179.0)) / 2)
-    now, before = _apart(placed[..., 2]), _apart(far)
-    moved_x = k / (aspect or 1.0) * (placed[..., 0] / now - across / before)
-    moved_y = k * (placed[..., 1] / now - down / before)
+    now, before = _apart(placed[2]), _apart(far)
+    moved_x = k / (aspect or 1.0) * (placed[0] / now - across / before)
+    moved_y = k * (placed[1] / now - down[:, None] / before)
     own_x = (2 * np.arange(width) + 1) / width - 1
     own_y = (2 * np.arange(height) + 1) / height - 1
-    found = np.stack([own_x[None, :] - moved_x, own_y[:, None] - moved_y], -1)
-    return np.clip(found, -OUTSIDE, OUTSIDE)
+    return _paired(own_x - moved_x, own_y[:, None] - moved_y)
 
 
 def warp_3d(picture: Array, grid: Array, *, sampling: str = "bicubic", padding: str = "border") -> Array:
@@ -134,15 +134,34 @@ def blended(one: Array, other: Array, share: float) -> Array:
     return one + (other - one) * np.float32(share)
 
 
+def _plane(matrix: Array, across: Array, down: Array) -> tuple[Array, Array]:
+    """[h, w] twice: where `matrix` takes each pixel of rows `down` and columns `across`."""
+    x, y, depth = (np.add.outer(row[1] * down + row[2], row[0] * across) for row in matrix)
+    if np.array_equal(matrix[2], (0.0, 0.0, 1.0)):
+        return x, y
+    depth = _apart(depth)
+    return x / depth, y / depth
+
+
+def _paired(x: Array, y: Array) -> Array:
+    """[h, w, 2] of two [h, w], no farther outside than single precision tells apart."""
+    grid = np.empty((*x.shape, 2), np.float32)
+    np.clip(x, -OUTSIDE, OUTSIDE, out=grid[..., 0])
+    np.clip(y, -OUTSIDE, OUTSIDE, out=grid[..., 1])
+    return grid
+
+
 def _gridded(picture: Array, grid: Array, sampling: str, padding: str, *, corners: bool) -> Array:
     pixels = torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float32)).permute(2, 0, 1)[None]
-    places = torch.from_numpy(np.clip(grid, -OUTSIDE, OUTSIDE).astype(np.float32))[None]
+    places = torch.from_numpy(np.ascontiguousarray(grid, dtype=np.float32))[None]
     made = torch.nn.functional.grid_sample(pixels, places, mode=sampling, padding_mode=padding, align_corners=corners)
     return made[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def _apart(depth: Array) -> Array:
     """Depths that can be divided by, on the side of the camera they are on."""
+    if np.abs(depth).min() >= CLOSEST:
+        return depth
     return np.where(np.abs(depth) < CLOSEST, np.where(depth < 0, -CLOSEST, CLOSEST), depth)
 
 

@@ -33,12 +33,12 @@ with clouds, realistic",
 
 
 def test_a_way_there_and_back(tmp_path: Path) -> None:
-    made = of({"prompts": PROMPTS, "zoom": "0:(1.1)", "foo": [1, {"a": None}], "use_looper": True, "W": 100})
+    made = of({"prompts": PROMPTS, "zoom": "0:(1.1)", "foo": [1, {"a": None}], "restore_faces": True, "W": 100})
     path = made.write(tmp_path / "one.txt")
     again = read(path)
     assert again == made
     assert again["zoom"] == "0:(1.1)" and again["W"] == 96
-    assert again.kept == {"foo": [1, {"a": None}], "use_looper": True}, "what is unknown is kept"
+    assert again.kept == {"foo": [1, {"a": None}], "restore_faces": True}, "what is unknown is kept"
     assert json.loads(path.read_text("utf-8"))["prompts"] == PROMPTS
     assert [one for one in tmp_path.iterdir() if one.name != "one.txt"] == []
 
@@ -59,10 +59,23 @@ def test_every_known_key_has_one_place() -> None:
 
 
 def test_what_nothing_acts_upon_is_told() -> None:
-    notes = of({"prompts": PROMPTS, "zomo": 1, "use_looper": True, "cn_1_enabled": True, "cn_1_model": "x"}).notes
+    notes = of(
+        {"prompts": PROMPTS, "zomo": 1, "restore_faces": True, "save_depth_maps": True, "cn_1_low_vram": 1}
+    ).notes
     assert len(notes) == 3
     assert '"zomo" is unknown' in notes[0] and "zoom" in notes[0]
-    assert of({"prompts": PROMPTS, "use_looper": False, "diffusion_redo": "0", "cn_3_weight": "0:(1)"}).notes == ()
+    assert "restore_faces is kept" in notes[1] and "save_depth_maps" in notes[2]
+    assert of({"prompts": PROMPTS, "restore_faces": False, "near_schedule": "0:(1)", "midas_weight": 1}).notes == ()
+
+
+def test_what_is_done_in_another_way_is_one_sentence() -> None:
+    told = {"optical_flow_cadence": "RAFT", "optical_flow_redo_generation": "Farneback", "hybrid_flow_method": "RAFT"}
+    assert of({"prompts": PROMPTS, **told}).notes == (
+        "DIS finds the flow instead of RAFT or Farneback: optical_flow_cadence, optical_flow_redo_generation",
+    )
+    assert of({"prompts": PROMPTS, "hybrid_flow_method": "RAFT"}).notes == (), "nothing is followed by it"
+    assert "hybrid_flow_method" in of({"prompts": PROMPTS, "hybrid_motion": "Optical Flow", **told}).notes[0]
+    assert of({"prompts": PROMPTS, "optical_flow_cadence": "RAFT", "diffusion_cadence": 1}).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -82,6 +95,14 @@ def test_what_nothing_acts_upon_is_told() -> None:
         ({"width": 65, "W": 72}, "W", 72),
         ({"animation_prompts_negative": "ugly"}, "negative_prompts", "ugly"),
         ({"init_image": None}, "init_image", ""),
+        ({"frame_interpolation_engine": "RIFE v4.0"}, "frame_interpolation_engine", "RIFE v4.6"),
+        ({"frame_interpolation_x_amount": "x4"}, "frame_interpolation_x_amount", 4),
+        ({"frame_interpolation_slow_mo_amount": "Disabled"}, "frame_interpolation_slow_mo_amount", 2),
+        ({"r_upscale_factor": "3x"}, "r_upscale_factor", "x3"),
+        ({"diffusion_redo": "2"}, "diffusion_redo", 2),
+        ({"cn_2_weight": 0.5}, "cn_2_weight", "0:(0.5)"),
+        ({"cn_2_threshold_a": None}, "cn_2_threshold_a", 64.0),
+        ({"init_images": '{\n"0": "a.png"}'}, "init_images", '{\n"0": "a.png"}'),
     ],
 )
 def test_older_and_looser_forms(given: dict[str, Any], name: str, wanted: Any) -> None:

@@ -16,55 +16,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_painting import Engines, FakePainter, animate, pixels, settings
 from PIL import Image
 
-from generation.animation import deforum, motion, video
+from generation.animation import deforum, motion, timelines, video, warps
 from generation.animation.frames import load
+from generation.animation.hybrid import Hybrid
 from generation.animation.painting import Frame, Painter
-from generation.animation.settings import Settings, of
+from generation.animation.sources import followed
 from generation.animation.timelines import Timeline
 from generation.catalogue import Catalogue
 from generation.engine import Engine
 from generation.errors import BadSpec, RenderFailed
 from generation.specs import RenderSpec
 
-BASE: dict[str, Any] = {
-    "prompts": {"0": "a red apple", "4": "a blue mug"}, "W": 32, "H": 32, "steps": 2, "max_frames": 7,
-    "animation_mode": "2D", "angle": "0:(5)", "translation_x": "0:(1.5)", "cfg_scale_schedule": "0:(2)",
-}  # fmt: skip
-
 
 class Stopped(Exception):
     """As a person stops a job."""
-
-
-class Engines:
-    """An engine's catalogue, for animations whose frames are not rendered."""
-
-    def __init__(self, root: Path) -> None:
-        self.catalogue = Catalogue([root])
-
-
-class FakePainter:
-    """Paints a pattern of the seed over what it gets, and remembers what it was asked for."""
-
-    asked: list[Frame]
-
-    def __init__(self, engine: Any, report: Any, check: Any) -> None:
-        self._engine = engine
-        FakePainter.asked = []
-
-    def resolved(self, spec: RenderSpec) -> RenderSpec:
-        return spec.resolve(self._engine.catalogue.find(spec.model).defaults, lambda: 0)
-
-    def paint(self, frame: Frame) -> np.ndarray:
-        self.asked.append(frame)
-        drawn = np.random.default_rng(frame.spec.seed).random(
-            (frame.spec.height, frame.spec.width, 3), dtype=np.float32
-        )
-        if frame.picture is None:
-            return drawn
-        return (frame.picture * (1 - frame.strength) + drawn * frame.strength).astype(np.float32)
 
 
 @pytest.fixture
@@ -78,18 +46,6 @@ def engine(tiny_checkpoint: Path) -> Iterator[Engine]:
     made = Engine(Catalogue([tiny_checkpoint.parent]), device="cpu")
     yield made
     made.unload()
-
-
-def settings(**changes: Any) -> Settings:
-    return of({**BASE, "model": "tiny", **changes})
-
-
-def pixels(folder: Path) -> list[bytes]:
-    return [load(path).tobytes() for path in sorted(folder.glob("[0-9]*.png"))]
-
-
-def animate(told: Settings, folder: Path, engine: Any, **named: Any) -> deforum.Animated:
-    return deforum.run(told, folder, engine, seed=named.pop("seed", 5), **named)
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -360,6 +316,22 @@ def test_a_video_mixed_in(tmp_path: Path, fake: Any, clip: Path) -> None:
                 tmp_path / kind, fake)  # fmt: skip
 
 
+def test_a_mask_is_spread(tmp_path: Path, fake: Any, clip: Path) -> None:
+    """A difference of few and small values: spread, it reaches from black to white."""
+    told = settings(
+        hybrid_composite="Normal", hybrid_comp_mask_type="Difference", video_init_path=str(clip), max_frames=2
+    )
+    ramp = np.tile(np.linspace(0.9, 1, 32, dtype=np.float32)[None, :, None], (32, 1, 3))
+    spread = {}
+    for how in ("None", "Before", "After"):
+        line = Timeline(told.changed({"hybrid_comp_mask_equalize": how}), 5)
+        video_of = followed(line.settings, "video_init_path", (32, 32))
+        assert video_of is not None
+        mask = Hybrid(line, video_of, motion.Motion(line))._mask("Difference", ramp, np.ones_like(ramp), 0)
+        spread[how] = float(np.ptp(mask))
+    assert spread["None"] < 0.12 and spread["Before"] == spread["After"] == 1
+
+
 def test_a_video_mixed_in_before_and_after(tmp_path: Path, fake: Any) -> None:
     """A video of a light left half over a picture that moves 8 pixels: before motion, the half moves along."""
     half = np.zeros((32, 32, 3), np.uint8)
@@ -445,6 +417,27 @@ def test_depth_moves_what_is_near_more(tmp_path: Path, fake: Any, monkeypatch: p
     assert abs(moved[:, 6:12].mean()) > 2 * abs(moved[:, 20:26].mean()) > 0
     flat = motion.Motion(Timeline(told.changed({"use_depth_warping": "no"}), 5))
     assert flat.depth(ramp) == motion.NEAREST
+
+
+def test_a_turn_out_of_view_is_told() -> None:
+    """A guide's 180:(150), where 1.50 was meant: right by the rules, and hardly anything but a repeated edge."""
+    turned = {"animation_mode": "3D", "rotation_3d_x": "0:(0), 3:(0.5), 4:(150)", "rotation_3d_y": "0:(-3.5)"}
+    told = [one for one in Timeline(settings(**turned), 5).warnings if "turns" in one]
+    assert len(told) == 1 and "rotation_3d_x turns by 150 degrees" in told[0] and "at frame 4" in told[0]
+    grids = [warps.grid_3d(32, 32, rotation=(angle, 0, 0)) for angle in (timelines.WIDEST, 150)]
+    assert all((np.abs(grid) < 1).all(-1).mean() < 0.5 for grid in grids), "less than half comes from the picture"
+    for changes in ({"rotation_3d_x": "0:(350)"}, {"animation_mode": "2D"}):
+        assert Timeline(settings(**turned).changed(changes), 5).warnings == []
+
+
+def test_the_picture_is_turned_in_both_modes() -> None:
+    ramp = np.tile(np.linspace(0, 1, 32, dtype=np.float32)[None, :, None], (32, 1, 3))
+    still = {"angle": "0:(0)", "zoom": "0:(1)", "translation_x": "0:(0)", "translation_z": "0:(0)"}
+    for mode in ("2D", "3D"):
+        told = settings(animation_mode=mode, perspective_flip_gamma="0:(90)", **still)
+        assert np.abs(motion.Motion(Timeline(told, 5)).moved(ramp, 1) - ramp).max() < 1e-3, "it is switched off"
+        turned = motion.Motion(Timeline(told.changed({"enable_perspective_flip": "yes"}), 5)).moved(ramp, 1)
+        assert np.abs(turned[1:-1, 1:-1] - np.rot90(ramp, 3)[1:-1, 1:-1]).max() < 0.07, mode
 
 
 def test_black_frames(tmp_path: Path, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:

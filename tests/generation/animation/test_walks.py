@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+import wave as wave_file
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,27 @@ def test_beats_are_where_it_moves() -> None:
     heard = walks.gone(strength, times, 8, 4)
     assert len(heard) == 9 and heard[0] == 0 and heard[-1] == 4
     assert heard[4] == 0 and heard[5] == 4
+
+
+def test_beats_of_a_sound_are_heard(tmp_path: Path) -> None:
+    """Four clicks: what has been heard grows in the frames they fall into, and hardly elsewhere."""
+    pytest.importorskip("librosa", reason="the extra audio (librosa) is not installed")
+    rate, clicks = 22050, (0.5, 1.0, 2.0, 3.5)
+    wave = np.zeros(4 * rate)
+    fading = np.sin(2 * np.pi * 440 * np.arange(1764) / rate) * np.exp(-np.arange(1764) / 551)
+    for second in clicks:
+        wave[int(second * rate) : int(second * rate) + len(fading)] += fading
+    with wave_file.open(str(tmp_path / "clicks.wav"), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes((wave * 30000).astype("<i2").tobytes())
+    heard = np.diff(walks.beats(tmp_path / "clicks.wav", 40, 10.0))
+    at = {int(second * 10) for second in clicks}
+    assert set(np.argsort(heard)[-4:].tolist()) == at
+    near = at | {frame + 1 for frame in at}
+    assert heard[[frame not in near for frame in range(40)]].sum() < 0.01 * heard.sum()
+    (tmp_path / "none.wav").write_bytes(b"RIFFnothing")
+    with pytest.raises(BadSpec, match=r"none\.wav is no sound"):
+        walks.beats(tmp_path / "none.wav", 4, 10.0)
 
 
 def test_a_walk_by_beats(monkeypatch: pytest.MonkeyPatch) -> None:
