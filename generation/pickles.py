@@ -21,6 +21,7 @@ LARGEST = 64_000_000  # bytes of instructions; a checkpoint of 2,000 tensors has
 MOST_STEPS = 3_000_000
 MOST_TENSORS = 100_000
 DEEPEST = 6
+DEEPEST_PROGRAM = 16  # a module in a module; a program's tables hold nothing else
 MAGIC = 0x1950A86A20F9469CFC6C  # the first number of a file of torch before 1.6
 # torch's storage class -> (safetensors' name of the type, bytes of one number).
 STORAGES = {
@@ -37,6 +38,12 @@ HARMLESS = frozenset(
     "torch.nn.modules.container.ParameterDict torch.Tensor _codecs.encode __builtin__.set builtins.set "
     "__builtin__.dict builtins.dict __builtin__.long builtins.int".split()
 )
+# What only TorchScript's tables name: classes of the program's own, which stay notes like all else, and its lists.
+PROGRAM = "__torch__."
+OF_PROGRAMS = frozenset(
+    f"torch.jit._pickle.{name}"
+    for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
+)
 # Names that trainers left beside the weights. They are read as nothing at all, here and when the weights are loaded.
 LEFT_BEHIND = frozenset(
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint numpy.core.multiarray.scalar "
@@ -46,12 +53,17 @@ LEFT_BEHIND = frozenset(
 
 
 class Held(NamedTuple):
-    """One tensor: its shape, the type of its numbers by safetensors' name, and its storage's bytes and key."""
+    """One tensor: its shape, the type of its numbers by safetensors' name, and its storage's bytes and key.
+
+    `offset` and `strides` say where in the storage its numbers stand, counted in numbers.
+    """
 
     shape: list[int]
     dtype: str
     size: int
     key: str
+    offset: int = 0
+    strides: tuple[int, ...] = ()
 
 
 class _Global(NamedTuple):
@@ -84,9 +96,27 @@ def read(path: Path) -> dict[str, Held]:
 
     Raises ValueError in one line for what is damaged, holds code or is no such file; OSError as it comes.
     """
+    return _read(path, program=False)
+
+
+def read_program(path: Path) -> dict[str, Held]:
+    """As `read`, of a TorchScript archive: the tensors of its modules by their names. Its code is not looked at."""
+    return _read(path, program=True)
+
+
+def is_program(path: Path) -> bool:
+    """Whether a file is an archive of TorchScript."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _holds_code(archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def _read(path: Path, program: bool) -> dict[str, Held]:
     try:
         if zipfile.is_zipfile(path):
-            return _zipped(path)
+            return _zipped(path, program)
         return _streamed(path)
     except ValueError:
         raise
@@ -96,10 +126,14 @@ def read(path: Path) -> dict[str, Held]:
         raise ValueError("the file is damaged: its pickle makes no sense") from error
 
 
-def _zipped(path: Path) -> dict[str, Held]:
+def _holds_code(names: list[str]) -> bool:
+    return any("/code/" in name or name.endswith("constants.pkl") for name in names)
+
+
+def _zipped(path: Path, program: bool) -> dict[str, Held]:
     with zipfile.ZipFile(path) as archive:
         parts = {info.filename: info for info in archive.infolist()}
-        if any("/code/" in name or name.endswith("constants.pkl") for name in parts):
+        if not program and _holds_code(list(parts)):
             raise ValueError("holds code: a TorchScript program")
         listing = next((name for name in parts if name.endswith("/data.pkl") or name == "data.pkl"), None)
         if listing is None:
@@ -111,8 +145,8 @@ def _zipped(path: Path) -> dict[str, Held]:
         if about.file_size > LARGEST:
             raise ValueError(f"its table of tensors claims {about.file_size:,} bytes")
         with archive.open(about) as file:
-            root = _run(io.BytesIO(file.read(LARGEST)))
-    held = dict(_tensors(root))
+            root = _run(io.BytesIO(file.read(LARGEST)), program)
+    held = dict(_tensors(root, DEEPEST_PROGRAM if program else DEEPEST))
     folder = listing.removesuffix("data.pkl") + "data/"
     for name, tensor in held.items():
         part = parts.get(folder + tensor.key)
@@ -154,7 +188,7 @@ def short(name: object) -> str:
     return " ".join(str(name).split())[:60]
 
 
-def _tensors(root: Any) -> Iterator[tuple[str, Held]]:
+def _tensors(root: Any, deepest: int = DEEPEST) -> Iterator[tuple[str, Held]]:
     """Every tensor below `root`, by its dotted name. Tables that are met again are not entered again."""
     seen: set[int] = set()
     stack: list[tuple[str, Any, int]] = [("", root, 0)]
@@ -169,7 +203,7 @@ def _tensors(root: Any) -> Iterator[tuple[str, Held]]:
             continue
         if isinstance(value, _Object):
             value = _inner(value)
-        if not isinstance(value, (dict, list, tuple)) or id(value) in seen or depth > DEEPEST:
+        if not isinstance(value, (dict, list, tuple)) or id(value) in seen or depth > deepest:
             continue
         seen.add(id(value))
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
@@ -178,11 +212,13 @@ def _tensors(root: Any) -> Iterator[tuple[str, Held]]:
 
 
 def _inner(value: _Object) -> Any:
-    """What a rebuilt table holds: its items, or the parameters inside a ParameterDict's state."""
+    """What a rebuilt table holds: its items, a program's attributes, or the parameters in a ParameterDict's state."""
     if value.items:
         return value.items
     for state in value.state:
         if isinstance(state, dict):
+            if value.call.startswith(PROGRAM):
+                return state
             for name in ("_parameters", "_data"):
                 found = state.get(name)
                 found = found.items if isinstance(found, _Object) else found
@@ -191,7 +227,7 @@ def _inner(value: _Object) -> Any:
     return None
 
 
-def _run(stream: io.BytesIO) -> Any:
+def _run(stream: io.BytesIO, program: bool = False) -> Any:
     """What the next pickle of `stream` would make, with notes in place of everything it would call."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -200,7 +236,7 @@ def _run(stream: io.BytesIO) -> Any:
             raise ValueError(f"its pickle has more than {MOST_STEPS:,} instructions")
         if opcode.name == "STOP":
             return stack.pop()
-        _step(opcode.name, argument, stack, memo)
+        _step(opcode.name, argument, stack, memo, program)
     raise ValueError("the file is cut short: its pickle does not end")
 
 
@@ -215,7 +251,7 @@ _VALUES = frozenset(
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], program: bool) -> None:
     if name in _VALUES:
         stack.append(argument)
     elif name in _PUSHED:
@@ -239,10 +275,11 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         value = stack.pop()
         stack[-1].append(value)
     elif name == "GLOBAL":
-        stack.append(_named(*argument.split(" ", 1)))
+        module, attribute = argument.split(" ", 1)
+        stack.append(_named(module, attribute, program))
     elif name == "STACK_GLOBAL":
         attribute, module = stack.pop(), stack.pop()
-        stack.append(_named(str(module), str(attribute)))
+        stack.append(_named(str(module), str(attribute), program))
     elif name == "BINPERSID":
         stack.append(_storage(stack.pop()))
     elif name in {"REDUCE", "NEWOBJ"}:
@@ -286,8 +323,10 @@ def _table(value: Any) -> dict[Any, Any]:
     return value.items if isinstance(value, _Object) else value
 
 
-def _named(module: str, attribute: str) -> _Global:
+def _named(module: str, attribute: str, program: bool) -> _Global:
     name = f"{module}.{attribute}"
+    if program and (name.startswith(PROGRAM) or name in OF_PROGRAMS):
+        return _Global(name)
     storage = module in {"torch", "torch.storage"} and attribute in STORAGES
     number = module == "torch" and attribute.startswith(("float", "bfloat", "int", "uint", "half", "bool"))
     if name not in HARMLESS and name not in LEFT_BEHIND and not storage and not number:
@@ -311,10 +350,11 @@ def _called(call: Any, arguments: Any) -> Any:
     if not isinstance(call, _Global) or not isinstance(arguments, tuple):
         raise ValueError("holds code: a call of something made on the way")  # noqa: TRY004
     if call.name in {"torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"}:
-        storage, _, sides = arguments[:3]
+        storage, offset, sides = arguments[:3]
         if not isinstance(storage, _Storage) or not all(isinstance(side, int) and side >= 0 for side in sides):
             raise ValueError("the file is damaged: a tensor has no shape")
-        return Held(list(sides), storage.dtype, storage.width * storage.length, storage.key)
+        strides = arguments[3] if len(arguments) > 3 and isinstance(arguments[3], tuple) else ()
+        return Held(list(sides), storage.dtype, storage.width * storage.length, storage.key, offset, strides)
     if call.name in {"torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter"} and arguments:
         return arguments[0]
     return _Object(call.name, arguments)

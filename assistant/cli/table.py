@@ -89,6 +89,13 @@ _ANIMATED = (
     _a("--clip", metavar="DIR", help="folder of a CLIP model, for consistency"),
     _a("--write-settings", metavar="FILE", help="only write the settings, complete, as Deforum reads them"),
 )
+_CLIP = (
+    _a("settings", nargs="?", metavar="SETTINGS", help="the clip's YAML file; none: --prompt"),
+    _a("--prompt", metavar="TEXT", help="what is to be seen, and how it moves"),
+    *_ANIMATED[1:3],
+    _a("--seed", type=int, metavar="N", help="another seed"),
+    *_ANIMATED[3:7],
+)
 _VIDEO = (
     _a("-o", "--output", metavar="FILE", help=".mp4, .webm, .gif, .png (APNG); none: by the names"),
     _a("--frames", type=int, metavar="N", help="only so many frames"),
@@ -667,6 +674,13 @@ COMMANDS: tuple[Command, ...] = (
         ANIMATE + "show_made",
     ),
     Command(
+        "animate motion",
+        "Make a clip with a motion module or a video model, of a YAML file or of a prompt alone",
+        _CLIP,
+        ANIMATE + "motion",
+        ANIMATE + "show_made",
+    ),
+    Command(
         "animate measure",
         "Measure how steady a video is: warp error, motion, flicker, consistency",
         (
@@ -695,13 +709,13 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "animate interpolate",
-        "Put frames between those of a video, by optical flow or RIFE's local file",
+        "Put frames between those of a video, by optical flow or a local file of RIFE, FILM or FLAVR",
         (
             _a("video", metavar="VIDEO", help="a video, or a folder of frames"),
             *_VIDEO,
             _a("--factor", type=int, default=2, metavar="N", help="how many times more frames (2)"),
             _a("--quality", choices=QUALITIES, help="how finely motion is looked for (medium)"),
-            _a("--network", metavar="FILE", help="flownet.pkl of RIFE 4.6"),
+            _a("--network", metavar="FILE", help="flownet.pkl of RIFE, film_net_fp32.pt, FLAVR_2x.pth"),
         ),
         VIDEOS + "interpolate",
         VIDEOS + "show_made",

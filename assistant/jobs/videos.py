@@ -6,7 +6,6 @@ As `handlers`: functions from a warm workshop and a spec (plain JSON) to a resul
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import yaml
 
 from assistant.errors import BadArgument
 from assistant.jobs.workshop import Workshop
+from assistant.memory import remember_video
+from assistant.writing import stem_of
 from generation.animation.stages import Pipeline
 from generation.animation.stages.reading import parse, read, with_model
 
@@ -36,7 +37,8 @@ def vid2vid(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
     """{"file": stages or "pipeline": their data, "video": path or "", "output": path or "", "off": [id],
     "set": {name: text}, "preview": frame or None, "stage": id or "", "fresh", "measure", "clip"} ->
     {"path", "folder", "frames", "size", "fps", "seconds", "stages", "cuts", "seeds", "sound", "first", "strip",
-    "sheet", "measures", "source_measures", "notes"}, or {"path", "stage", "frame"} for a preview.
+    "sheet", "measures", "source_measures", "notes", and "note" where renders are remembered}, or {"path", "stage",
+    "frame", "frames", "fps"} for a preview: the file, and how many frames that stage has.
 
     Frames lie in <output's stem>.frames beside the video, a folder a stage. Stopped, the same job goes on with them.
     """
@@ -48,13 +50,17 @@ def vid2vid(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
         raise BadArgument(f"{output} would be written over itself", "Give another -o.")
     folder = output.with_name(f"{output.stem}.frames")
     if spec.get("preview") is not None:
-        path, stage = running.preview(
+        shown = running.preview(
             pipeline, folder, shop.engine, int(spec["preview"]), spec.get("stage") or "", report=report, check=check
         )
-        report({"kind": "preview", "path": str(path)})
-        return {"path": str(path), "stage": stage, "frame": int(spec["preview"])}
+        report({"kind": "preview", "path": str(shown.path)})
+        return {**shown._asdict(), "path": str(shown.path), "frame": int(spec["preview"])}
     made = running.run(pipeline, folder, shop.engine, fresh=bool(spec.get("fresh")), report=report, check=check)
-    return _finished(pipeline, made, output, spec, report, check)
+    result = _finished(pipeline, made, output, spec, report, check)
+    # Frames that were all there were noted when they were made.
+    if shop.settings["studio.remember"] and any(stage["made"] for stage in made.stages):
+        result["note"] = str(remember_video(shop.paths.memory, pipeline.to_json(), result))
+    return result
 
 
 def _finished(
@@ -72,13 +78,9 @@ def _finished(
     if made.spec is not None:
         shown = made.spec.to_json()
         texts = {"parameters": infotext.write(shown), "atelier": shown, **texts}
-    how = video.FORMATS.get(output.suffix.lower())
-    sound = None
-    # A part of the video from its middle has another sound than its start.
-    if pipeline.video["audio"] and how is not None and how.sound and not pipeline.video["first"]:
-        sound = Path(pipeline.input) if Clip(pipeline.input).audio else None
     report({"kind": "progress", "stage": "video", "done": 0, "total": None, "message": output.name})
-    video.write(made.all(), output, made.fps, texts=texts, sound=sound, check=check)
+    sound, since = _sound(pipeline, output)
+    video.write(made.all(), output, made.fps, texts=texts, sound=sound, since=since, check=check)
     result: dict[str, Any] = {
         "path": str(output),
         "folder": str(made.folder),
@@ -89,7 +91,7 @@ def _finished(
         "stages": list(made.stages),
         "cuts": list(made.cuts),
         "seeds": made.seeds,
-        "sound": sound is not None,
+        "sound": sound is not None and Clip(output).audio,  # a part behind the sound's end has none
         "first": str(made.folder / "000000.png"),
         "measures": measures,
         "source_measures": filmed,
@@ -103,6 +105,19 @@ def _finished(
         result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
     report({"kind": "preview", "path": result["strip"]})
     return result
+
+
+def _sound(pipeline: Pipeline, output: Path) -> tuple[Path | None, float]:
+    """(the file whose sound is heard, the second its part begins at): what lips were made to say, else the input's."""
+    from generation.animation.clips import Clip
+    from generation.animation.video import FORMATS
+
+    how, filmed = FORMATS.get(output.suffix.lower()), Clip(pipeline.input)
+    if not (pipeline.video["audio"] and how is not None and how.sound and (pipeline.sound or filmed.audio)):
+        return None, 0.0
+    if pipeline.sound:
+        return Path(pipeline.sound), 0.0
+    return filmed.path, pipeline.video["first"] / filmed.fps
 
 
 def _measured(made: Any, spec: dict[str, Any], report: Report, check: Check) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -126,6 +141,9 @@ def _output(shop: Workshop, spec: dict[str, Any], pipeline: Pipeline) -> Path:
     if spec.get("output"):
         path = Path(spec["output"]).expanduser()
         return target(path if path.suffix else path.with_suffix(".mp4"))
-    named = f"{Path(pipeline.input).stem}-{pipeline.name}" if pipeline.input else pipeline.name
-    stem = re.sub(r"[^\w\-]+", "-", named).strip("-")[:80] or "video"
-    return target(shop.output_folder() / "animations" / f"{stem}.mp4")
+    return target(shop.output_folder() / "animations" / f"{named(pipeline.input, pipeline.name)}.mp4")
+
+
+def named(film: str, name: str) -> str:
+    """What the video is called where no output is given: the same each time, so that frames are found again."""
+    return stem_of(f"{Path(film).stem}-{name}" if film else name, "video")

@@ -1,7 +1,7 @@
 """Frames to a video: MP4 (H.264), WebM (VP9), GIF, APNG or a folder, with texts in the container and sound beside.
 
 Knows containers and encoders; frames come one by one and are not kept. A video is there whole or not at all. Leaves
-reading to `clips`.
+reading to `clips`, and sound to `sounds`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from generation.animation.sounds import Sound
 from generation.errors import BadVideo, nearest
 
 Bytes = NDArray[np.uint8]
@@ -61,12 +62,14 @@ def write(
     *,
     texts: Mapping[str, Any] | None = None,
     sound: Path | None = None,
+    since: float = 0.0,
     check: Check = lambda: None,
 ) -> int:
     """Write frames [height, width, 3] of 0..255 to `path`; its ending says how, a folder or no ending means pictures.
 
     `texts` stand in the container under their keys, plain data as JSON. `sound` is a file whose sound is put beside, as
-    long as the frames last. Returns the number of frames. Raises `BadVideo`, and what `check` raises; nothing is left.
+    long as the frames last, from `since` seconds on, to the sample. Returns the number of frames. Raises `BadVideo`,
+    and what `check` raises; nothing is left.
     """
     path = target(path)
     told = {
@@ -80,7 +83,7 @@ def write(
         if how is None:
             number = _pictures(frames, temporary, check)
         else:
-            number = _encoded(frames, temporary, how, fps, told, sound, check)
+            number = _encoded(frames, temporary, how, fps, told, (sound, since), check)
             if how.container in {"gif", "apng"}:
                 _tell(temporary, told)
         if how is None and path.is_dir():
@@ -129,7 +132,7 @@ def _encoded(
     how: Format,
     fps: float,
     texts: dict[str, str],
-    sound: Path | None,
+    sound: tuple[Path | None, float],
     check: Check,
 ) -> int:
     rate = Fraction(fps).limit_denominator(1001)
@@ -145,7 +148,7 @@ def _encoded(
                 frame = _even(frame, how)
                 stream = _stream(container, how, rate, frame.shape[1], frame.shape[0])
                 palette = _Palette(frame, rate) if how.pixels == "pal8" else None
-                voice = _Sound(container, how, sound) if sound is not None else None
+                voice = _voice(container, how, sound, check)
             shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(_even(frame, how)), format="rgb24")
             shown.pts, shown.time_base = number, 1 / rate
             for one in palette.through(shown) if palette else (shown,):
@@ -159,6 +162,15 @@ def _encoded(
         if voice is not None:
             voice.end()
     return number
+
+
+def _voice(container: Any, how: Format, sound: tuple[Path | None, float], check: Check) -> Sound | None:
+    path, since = sound
+    if path is None:
+        return None
+    if not how.sound:
+        raise BadVideo(f"{how.container} has no sound", "Write an MP4 or WebM, or leave the sound out.")
+    return Sound(container, how.sound, path, since, check=check)
 
 
 def _stream(container: Any, how: Format, rate: Fraction, width: int, height: int) -> Any:
@@ -207,57 +219,6 @@ class _Palette:
                 yield self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-
-
-class _Sound:
-    """The sound of a file, encoded beside the frames as they come, so that neither waits in memory."""
-
-    def __init__(self, container: Any, how: Format, path: Path) -> None:
-        if not how.sound:
-            raise BadVideo(f"{how.container} has no sound", "Write an MP4 or WebM, or leave the sound out.")
-        try:
-            self._source = av.open(str(path.expanduser()))
-        except (av.error.FFmpegError, ValueError, OSError) as error:
-            raise BadVideo(
-                f"{path} is no sound that can be read", "Choose a WAV, MP3, FLAC, M4A or a video."
-            ) from error
-        if not self._source.streams.audio:
-            raise BadVideo(f"{path} holds no sound", "Choose another file.")
-        self._container = container
-        rate = 48000
-        self._stream = container.add_stream(how.sound, rate=rate, layout="stereo")
-        self._resampler = av.AudioResampler("fltp" if how.sound == "aac" else "flt", "stereo", rate)
-        self._frames = self._resampled()
-        self._rate, self._written, self._over = rate, 0, False
-
-    def _resampled(self) -> Iterator[Any]:
-        packets = self._source.demux(self._source.streams.audio[0])
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    break
-                decoded = packet.decode()
-            except av.error.FFmpegError:
-                continue
-            for frame in decoded:
-                frame.pts = None
-                yield from self._resampler.resample(frame)
-
-    def until(self, seconds: float) -> None:
-        """Encode what sounds before that time."""
-        while not self._over and self._written < seconds * self._rate:
-            frame = next(self._frames, None)
-            if frame is None:
-                self._over = True
-                return
-            frame.pts, frame.time_base = self._written, Fraction(1, self._rate)
-            self._written += frame.samples
-            self._container.mux(self._stream.encode(frame))
-
-    def end(self) -> None:
-        self._container.mux(self._stream.encode())
-        self._source.close()
 
 
 def _tell(path: Path, texts: Mapping[str, str]) -> None:

@@ -34,6 +34,7 @@ from generation.parameters import Parameter
 
 QUALITIES = ("fast", "medium", "fine")
 HOLDS = ("all", "face")
+FACES = ("largest", "left", "right")
 FRAME = "@frame"  # the filmed frame, where a control or reference names its picture
 
 
@@ -128,11 +129,23 @@ STAGES: dict[str, Stage] = {
         "Frames put in between",
         (
             Parameter("factor", "integer", 2, "How many times more frames", 2, 16),
-            Parameter("network", "file", "", "RIFE's flownet file (version 4.6); none: optical flow"),
+            Parameter("network", "file", "", "RIFE's, FILM's or FLAVR's file; none: optical flow"),
             _QUALITY,
         ),
         whole=True,
         moved="new",
+    ),
+    "lipsync": Stage(
+        _HERE + "lipsync:LipSync",
+        "The mouth made to say what is heard, by Wav2Lip's local file",
+        (
+            Parameter("network", "file", "", "wav2lip.pth or wav2lip_gan.pth", required=True),
+            Parameter("sound", "file", "", "What is said, and heard in the video made; none: the video's own sound"),
+            Parameter("which", "choice", "largest", "Whose mouth, of several faces", choices=FACES),
+            Parameter("chin", "number", 0.06, "What is taken in below the face, as a share of its height", 0.0, 0.5),
+            Parameter("smooth", "integer", 2, "Frames a side that its place is averaged over; 0: as found", 0, 15),
+        ),
+        whole=True,
     ),
     **{
         name: Stage(
@@ -180,6 +193,12 @@ class Pipeline:
     @property
     def running(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.on)
+
+    @property
+    def sound(self) -> str:
+        """The file heard instead of the input's own sound: what lips were made to say; "" where there is none."""
+        spoken = [str(step.settings["sound"]) for step in self.running if step.do == "lipsync"]
+        return next((path for path in reversed(spoken) if path), "")
 
     def to_json(self) -> dict[str, Any]:
         """As plain data with the keys of the file."""

@@ -67,6 +67,7 @@ class Chain:
         check: Check,
     ) -> None:
         self.engine, self.check, self.seeds = engine, check, seeds
+        self.clip, self.first = footage.clip, int(pipeline.video["first"])
         self._report, self._said = report, set[str]()
         self._frames: OrderedDict[tuple[int, int], Bytes] = OrderedDict()
         self._ways: OrderedDict[tuple[Any, ...], Array] = OrderedDict()
@@ -174,15 +175,17 @@ class Chain:
 class Work:
     """What one stage sees of the chain: frames it takes, the filmed ones beside them, its settings, its folder.
 
-    `count` frames come in. `cuts` are those that begin a scene. Filmed frames show what the camera saw, in the places
-    that the taken ones have: flow is looked for in them, as pictures that were painted have motions of their own.
+    `count` frames come in, `fps` a second, the first of them `start` seconds into `clip`. `cuts` are those that begin a
+    scene. Filmed frames show what the camera saw, in the places that the taken ones have: flow is looked for in them,
+    as pictures that were painted have motions of their own.
     """
 
     def __init__(self, chain: Chain, place: Place) -> None:
         self._chain, self._place = chain, place
         self._before = chain.places[place.index - 1]
         self.step, self.settings, self.folder = place.step, place.step.settings, place.folder
-        self.count, self.cuts = self._before.count, self._before.cuts
+        self.count, self.fps, self.cuts = self._before.count, self._before.fps, self._before.cuts
+        self.clip, self.start = chain.clip, chain.first / chain.clip.fps
         self.engine, self.check, self.say = chain.engine, chain.check, chain.say
         self.seed = chain.seeds.get(place.step.id, 0)
 

@@ -1,10 +1,11 @@
-"""Frames put in between two: along optical flow, or by RIFE's network in a local file.
+"""Frames put in between two: along optical flow, or by a network in a local file.
 
 Knows which of them are copies: all of the taken frames, and those between two scenes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from generation.animation import flow as flows
 from generation.animation.colour import to_bytes, to_floats
-from generation.animation.stages import rife
+from generation.animation.stages import interpolators
 from generation.animation.stages.chain import Work, rgb
+from generation.errors import BadSpec
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -26,7 +28,11 @@ class Interpolate:
     def __init__(self, work: Work) -> None:
         self._work = work
         named = str(work.settings["network"])
-        self._network = rife.load(Path(named)) if named else None
+        self._network = interpolators.load(Path(named)) if named else None
+        self._gap: tuple[int, Callable[[float], Array]] | None = None
+        refusal = self._network.refusal(int(work.settings["factor"])) if self._network else ""
+        if refusal:
+            raise BadSpec(f"{Path(named).name}: {refusal}", "Give another factor, or another file.")
 
     def frame(self, number: int) -> Bytes:
         work, factor = self._work, int(self._work.settings["factor"])
@@ -35,13 +41,25 @@ class Interpolate:
             return work.source(left)
         if left + 1 in work.cuts:
             return work.source(left)
-        one, other = (to_floats(rgb(work.source(n))) for n in (left, left + 1))
         share = part / factor
         if self._network is not None:
-            return to_bytes(self._network.between(one, other, share))
+            return to_bytes(self._made(left)(share))
+        one, other = (self._taken(n) for n in (left, left + 1))
         # The taken frames' own motion: what is put between must follow what is shown.
         quality = str(work.settings["quality"])
         return to_bytes(between(one, other, share, quality))
+
+    def _made(self, left: int) -> Callable[[float], Array]:
+        """What the network makes behind the frame `left`, kept for all the frames there; a scene's ends stand twice."""
+        if self._gap is None or self._gap[0] != left:
+            assert self._network is not None
+            first, behind = self._work.scene(left)
+            around = range(left + 1 - self._network.reach, left + 1 + self._network.reach)
+            self._gap = left, self._network.gap([self._taken(min(max(n, first), behind - 1)) for n in around])
+        return self._gap[1]
+
+    def _taken(self, number: int) -> Array:
+        return to_floats(rgb(self._work.source(number)))
 
 
 def between(one: Array, other: Array, share: float, quality: str = "medium") -> Array:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,8 @@ OURS = re.compile(r"\.[0-9a-f]{12}")  # what the name of a folder of frames ends
 class Made:
     """The frames of the last stage, in `folder`: `frames` of them, `fps` a second, `size` (width, height) in pixels.
 
-    `stages` has for each that was on its folder and how many frames were made now. `filmed` is the folder of the frames
-    that were begun with. `spec` is the first render's, where a stage renders.
+    `stages` has for each that was on its folder, its frames, how many a second, and how many were made now. `filmed` is
+    the folder of the frames that were begun with. `spec` is the first render's, where a stage renders.
     """
 
     folder: Path
@@ -69,6 +69,15 @@ class Made:
     def source(self) -> Iterator[Bytes]:
         """The filmed frames."""
         return (load(self.filmed / f"{number:06d}.png") for number in range(self.filmed_frames))
+
+
+class Shown(NamedTuple):
+    """A frame that was looked at: its file, the id of its stage, how many frames that has and how many a second."""
+
+    path: Path
+    stage: str
+    frames: int
+    fps: float
 
 
 def run(
@@ -111,7 +120,14 @@ def run(
         (first.shape[1], first.shape[0]),
         tuple(last.cuts[1:]),
         tuple(
-            {"id": place.step.id, "do": place.step.do, "folder": str(place.folder), "made": place.made}
+            {
+                "id": place.step.id,
+                "do": place.step.do,
+                "folder": str(place.folder),
+                "frames": place.count,
+                "fps": place.fps,
+                "made": place.made,
+            }
             for place in chain.places[1:]
         ),
         footage.folder,
@@ -132,8 +148,8 @@ def preview(
     *,
     report: Report = lambda event: None,
     check: Check = lambda: None,
-) -> tuple[Path, str]:
-    """(the file of a frame of a stage, its id); "" is the last stage, "input" the video. Makes what it needs alone."""
+) -> Shown:
+    """A frame of a stage; "" is the last one, "input" the video. Makes what it needs alone."""
     ids = [step.id for step in pipeline.running]
     if stage and stage != "input" and stage not in ids:
         raise BadSpec(f'no stage "{stage}" is on', nearest(stage, ids) or f"Choose: {', '.join(['input', *ids])}.")
@@ -141,7 +157,7 @@ def preview(
     place = chain.place(stage) if stage else chain.places[-1]
     if not 0 <= frame < place.count:
         raise BadSpec(f"{place.step.id} has no frame {frame}", f"Give 0 to {place.count - 1}.")
-    return chain.path(place.index, frame), place.step.id
+    return Shown(chain.path(place.index, frame), place.step.id, place.count, place.fps)
 
 
 def _chained(pipeline: Pipeline, folder: Path, engine: Engine, report: Report, check: Check) -> tuple[Chain, Clip]:

@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from generation import pictures
 from generation.animation import video
 from generation.animation.frames import save
 from generation.animation.measures import measure
-from generation.animation.stages import PAINTED, STAGES, Pipeline, rife, running
+from generation.animation.stages import PAINTED, STAGES, Pipeline, running
 from generation.animation.stages.footage import difference
 from generation.animation.stages.inserting import between
 from generation.animation.stages.keying import colour_of
 from generation.animation.stages.reading import parse, read
 from generation.catalogue import Catalogue
 from generation.engine import Engine
-from generation.errors import BadSpec, BadWeights, GenerationError
+from generation.errors import BadSpec, GenerationError
 
 SIDE = 64
 Bytes = Any
@@ -339,10 +337,13 @@ def test_a_preview_makes_what_it_needs(tmp_path: Path) -> None:
     source = clip(tmp_path, panned(9))
     engine: Any = FakeEngine(tmp_path)
     text = "- {do: img2img, prompt: x, seed: 3}\n- {do: deflicker, with: {radius: 1}}"
-    path, stage = running.preview(plan(text, source), tmp_path / "out", engine, 5)
-    assert stage == "deflicker" and path.name == "000005.png" and len(engine.specs) == 3
-    path, stage = running.preview(plan(text, source), tmp_path / "out", engine, 8, "img2img")
-    assert path.parent.name.startswith("img2img.") and len(engine.specs) == 4
+    shown = running.preview(plan(text, source), tmp_path / "out", engine, 5)
+    assert shown.stage == "deflicker" and shown.path.name == "000005.png" and len(engine.specs) == 3
+    assert (shown.frames, shown.fps) == (9, 15)
+    shown = running.preview(plan(text, source), tmp_path / "out", engine, 8, "img2img")
+    assert shown.path.parent.name.startswith("img2img.") and len(engine.specs) == 4
+    more = f"{text}\n- {{do: interpolate, with: {{factor: 3}}}}"
+    assert running.preview(plan(more, source), tmp_path / "out", engine, 0)[2:] == (25, 45)
     assert running.preview(plan(text, source), tmp_path / "out", engine, 0, "input")[0].parent.name.startswith("input.")
     with pytest.raises(BadSpec, match="has no frame 9"):
         running.preview(plan(text, source), tmp_path / "out", engine, 9)
@@ -361,49 +362,6 @@ def test_a_long_carry_is_previewed_without_recursion(tmp_path: Path) -> None:
     engine.render = lambda spec, path, **_: (deep.append(len(inspect.stack(0))), save(path, panned(1)[0]))
     running.preview(plan(text, source), tmp_path / "out", engine, 29)
     assert len(deep) == 30 and max(deep) - min(deep) < 20
-
-
-# RIFE's file
-
-
-def test_rife_is_read_by_its_tensors(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = rife.Flow([16, 12, 8, 8])
-    names = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
-    save_file(names, tmp_path / "flownet.safetensors")
-    torch.save({**names, "module.teacher.weight": torch.zeros(2)}, tmp_path / "flownet.pkl")
-    one, other = (picture.astype(np.float32) / 255 for picture in panned(2))
-    made = [rife.load(tmp_path / name).between(one, other, 0.5) for name in ("flownet.safetensors", "flownet.pkl")]
-    assert np.array_equal(*made) and made[0].shape == one.shape and 0 <= made[0].min() <= made[0].max() <= 1
-    # A network that finds no flow and takes both alike gives their mean.
-    for tensor in net.state_dict().values():
-        tensor.zero_()
-    still = rife.Network(net.eval()).between(one[:50, :60], other[:50, :60], 0.5)
-    assert np.allclose(still, (one[:50, :60] + other[:50, :60]) / 2, atol=1e-6)
-
-
-def test_flow_of_rife_is_in_pixels(tmp_path: Path) -> None:
-    picture = torch.arange(8.0).repeat(4, 1)[None, None]
-    way = torch.zeros(1, 2, 4, 8)
-    way[:, 0] = 2
-    assert torch.allclose(rife.moved(picture, way)[0, 0, 0], torch.tensor([2.0, 3, 4, 5, 6, 7, 7, 7]))
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "said"),
-    [
-        ("missing.pkl", None, "there is no file"),
-        ("film.pt", b"PK", "TorchScript"),
-        ("other.pkl", b"no pickle", "cannot be read"),
-        ("other.safetensors", b"\x08\0\0\0\0\0\0\0{}      ", "no network of RIFE"),
-    ],
-)
-def test_wrong_networks_say_so(tmp_path: Path, name: str, data: bytes | None, said: str) -> None:
-    if data is not None:
-        (tmp_path / name).write_bytes(data)
-    with pytest.raises(BadWeights, match=said) as caught:
-        rife.load(tmp_path / name)
-    assert "RIFE 4.6" in caught.value.hint and "\n" not in caught.value.message
 
 
 # Files that are wrong

@@ -141,6 +141,46 @@ def test_sound_lies_beside_as_long_as_the_frames(ending: str, seconds: float, tm
     assert heard == pytest.approx(min(seconds, 2.0), abs=0.15)
 
 
+def heard(path: Path) -> np.ndarray:
+    """The left channel, at 48 kHz, placed as its time stamps say."""
+    found = np.zeros(48000 * 4)
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            assert frame.sample_rate == 48000
+            values = frame.to_ndarray()
+            left = values[0] if frame.format.is_planar else values[0, :: frame.layout.nb_channels]
+            start = round(frame.pts * frame.time_base * 48000)
+            place = slice(max(start, 0), start + len(left))
+            found[place] = left[max(-start, 0) :]
+    return found
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+@pytest.mark.parametrize("since", [0.5, 0.734375])
+def test_sound_begins_where_its_part_does_to_the_sample(ending: str, since: float, tmp_path: Path) -> None:
+    """Noise is like itself at one place only: where the correlation is highest, the sound of the part begins."""
+    noise = np.random.default_rng(1).normal(0, 4000, 48000 * 2).astype("<i2")
+    with wave.open(str(tmp_path / "noise.wav"), "wb") as to:
+        to.setparams((1, 2, 48000, 0, "NONE", ""))
+        to.writeframes(noise.tobytes())
+    path = tmp_path / f"x{ending}"
+    video.write(frames(10), path, 10, sound=tmp_path / "noise.wav", since=since)
+    there = heard(path)[4800 : 4800 + 24000]  # behind the encoder's first packets
+    likeness = np.fft.irfft(np.fft.rfft(noise.astype(float), 2**17) * np.conj(np.fft.rfft(there, 2**17)))
+    # An encoder may be a few samples late by itself; it is as late where the sound begins at its start.
+    video.write(frames(10), path, 10, sound=tmp_path / "noise.wav")
+    there = heard(path)[4800 : 4800 + 24000]
+    usual = np.fft.irfft(np.fft.rfft(noise.astype(float), 2**17) * np.conj(np.fft.rfft(there, 2**17)))
+    assert np.argmax(likeness) - np.argmax(usual) == round(since * 48000)
+    assert abs(np.argmax(usual) - 4800) < 50
+
+
+def test_a_part_behind_the_sound_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    video.write(frames(10), path, 10, sound=sound(tmp_path / "a.wav", 0.5), since=3)
+    assert len(list(clips.Clip(path))) == 10 and not clips.Clip(path).audio
+
+
 def test_sound_that_cannot_be(tmp_path: Path) -> None:
     for path, other in (
         (tmp_path / "x.gif", sound(tmp_path / "a.wav", 1)),
