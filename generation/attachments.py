@@ -23,6 +23,7 @@ ATTACHMENTS: dict[str, str] = {
 
 FREEU = ("off", "auto", "sd15", "sd2", "sdxl")
 TILINGS = ("off", "both", "x", "y")
+FRAME = "@frame"  # instead of a control's picture: each frame of the video that a clip is made of
 CONTROL_MODES = ("balanced", "prompt", "control")
 
 MODIFIERS: tuple[Parameter, ...] = (

@@ -16,6 +16,7 @@ from generation.defaults import defaults_of
 from generation.errors import BadSpec
 from generation.recognition import CHANNELS, FAMILIES
 from generation.specs import ModelDefaults, RenderSpec
+from generation.video_models import VIDEO_MODELS, VideoModel
 
 NO_FOLDER = "no diffusers checkpoint: model_index.json or unet/config.json is missing"
 # Classes in a part's config.json -> kind and format.
@@ -54,6 +55,8 @@ def look(path: Path) -> Folder:
             return _part(path, name, size)
         about = read_json(path / "atelier.json") if (path / "atelier.json").is_file() else {}
         index = read_json(path / "model_index.json")
+        if (video := VIDEO_MODELS.get(str(index.get("_class_name")))) is not None:
+            return _video(path, name, size, index, video)
         unet = read_json(path / "unet" / "config.json")
         prediction = _prediction(path)
         family = str(about.get("family") or "") or _family(index, unet, prediction)
@@ -67,6 +70,17 @@ def look(path: Path) -> Folder:
     return Folder(
         str(about.get("name", name)), "checkpoint", family, size, defaults, problem or lacks, "diffusers", prediction
     )
+
+
+def _video(path: Path, name: str, size: int, index: dict[str, Any], video: VideoModel) -> Folder:
+    """A video model's folder: every part that the index names must be there."""
+    width, height = video.size
+    usual = ModelDefaults(width, height, video.steps, video.cfg)
+    parts = [part for part in index if _is_named(index, part) and (path / part / "config.json").is_file()]
+    lacks = next((lack for part in parts if (lack := without_weights(path / part))), "")
+    named = [part for part in index if _is_named(index, part) and not (path / part).is_dir()]
+    missing = f"its part {named[0]} is missing" if named else "" if parts else "its parts are missing"
+    return Folder(name, "video", video.name, size, usual, _code(index) or missing or lacks)
 
 
 def own_defaults(about: dict[str, Any], family: str, name: str = "") -> tuple[ModelDefaults, str]:

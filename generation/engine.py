@@ -10,7 +10,6 @@ import gc
 import secrets
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -20,18 +19,17 @@ import numpy as np
 import torch
 
 from generation import pictures, sizes
-from generation.attachments import ATTACHMENTS
 from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.conditioning import Conditioner
 from generation.errors import BadSpec, RenderFailed
+from generation.hanging import hung
 from generation.loading import choose_device
 from generation.loading import prepare as hold
 from generation.memory import Plan, preflight
 from generation.modifiers.fast import hints
 from generation.networks import named
 from generation.networks.applied import Applied
-from generation.networks.hypernetworks import hypernetworks
 from generation.operations import OPERATIONS
 from generation.previews import Previewer
 from generation.prompts.grammar import parse
@@ -223,11 +221,7 @@ class Engine:
             loaded.conditioner.clear()
         stage = _staged(loaded, spec, report, check, preview)
         try:
-            with ExitStack() as hung:
-                hung.enter_context(hypernetworks(loaded.pipe.unet, hypers))
-                for name, place in ATTACHMENTS.items():
-                    if getattr(spec, name):
-                        hung.enter_context(_found(place)(stage))
+            with hung(stage, hypers):
                 made = _found(OPERATIONS[spec.operation].run)(stage)
         except torch.OutOfMemoryError as error:
             self.unload()

@@ -17,6 +17,8 @@ KINDS = {
     "controlnet": "ControlNet",
     "t2i-adapter": "T2I-Adapter",
     "ip-adapter": "IP-Adapter",
+    "motion": "motion module",
+    "video": "video model",
 }
 # Kinds that a render loads as its model.
 MODELS = ("checkpoint",)

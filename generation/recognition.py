@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
+FIRST_MOTION = re.compile(r"down_blocks\.0\.motion_modules\.0\..*proj_in\.weight$")
 DEEP = "model.diffusion_model.input_blocks.8.1.transformer_blocks."
 # Width of the text that the cross-attention reads -> family.
 FAMILIES = {768: "sd15", 1024: "sd2", 1280: "sdxl-refiner", 2048: "sdxl"}
@@ -41,7 +42,7 @@ FACES = ("stylegan_decoder.", "final_linear.weight", "idx_pred_layer", "quantize
 
 KINDS = (
     "checkpoint", "lora", "embedding", "vae", "controlnet", "t2i-adapter", "ip-adapter", "motion", "hypernetwork",
-    "upscaler", "face", "unet", "text-encoder", "image-encoder",
+    "upscaler", "face", "unet", "text-encoder", "image-encoder", "video",
 )  # fmt: skip
 
 Shapes = dict[str, list[int]]
@@ -77,8 +78,10 @@ def _adapter(keys: Names, text: str) -> What | None:
         width = next((shape[1] for key, shape in keys.items() if "to_k_ip" in key and len(shape) == 2), 0)
         return What("ip-adapter", FAMILIES.get(width, "unknown"), "faceid" if "_lora" in text else "")
     if "motion_modules." in text:
-        # SDXL's UNet has three levels, the older ones four.
+        # SDXL's UNet has three levels, the older ones four; all begin with 320 channels.
         family = "sd15" if "blocks.3.motion_modules." in text else "sdxl"
+        width = next((shape[0] for key, shape in keys.items() if FIRST_MOTION.search(key)), 320)
+        family = family if width == 320 else "unknown"
         if "controlnet_cond_embedding" in text:
             return What("controlnet", family, "sparsectrl")
         if "lora" in text:

@@ -63,6 +63,8 @@ class Stage:
     preview: Path | None = None
     steering: list[Steering] = field(default_factory=list)
     around: list[Callable[[Any], Any]] = field(default_factory=list)
+    # Files of a video's frames, one a picture of the batch: what a control may look at instead of one picture.
+    filmed: Sequence[Path] = ()
     _generators: list[torch.Generator] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,6 +110,10 @@ class Stage:
         """Pictures [batch, h, w, 3] in 0..1."""
         self.check()
         return self.tools.autoencoder.decode(latents)
+
+    def shown(self, latents: torch.Tensor) -> np.ndarray:
+        """[height, width, 3] uint8: what a preview shows of clean latents."""
+        return self.tools.previewer.picture(latents[0])
 
     # Noise
 
@@ -194,7 +200,7 @@ class Stage:
             self.check()
             now = time.perf_counter()
             if self.preview is not None and now - shown > PREVIEW_EVERY and "latents" in clean:
-                write(tools.previewer.picture(clean["latents"][0]), self.preview)
+                write(self.shown(clean["latents"]), self.preview)
                 self.report({"kind": "preview", "path": str(self.preview)})
                 shown = time.perf_counter()
 
@@ -235,7 +241,11 @@ class Stage:
         """The rows of a step: negatives before the positive, each as often as the batch has pictures."""
 
         def rows(negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-            pair = [one.repeat(self.batch, *[1] * (one.dim() - 1)) for one in (negative, positive)]
+            # A clip's frames may each be told something else: then there is a row for each already.
+            pair = [
+                one if len(one) == self.batch else one.repeat(self.batch, *[1] * (one.dim() - 1))
+                for one in (negative, positive)
+            ]
             return torch.cat([*pair[:1] * (groups - 1), pair[1]])
 
         device, dtype = self.device, self.unet.dtype

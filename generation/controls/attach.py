@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from diffusers import T2IAdapter
-from PIL import Image
 
-from generation.attachments import CONTROL
+from generation.attachments import CONTROL, FRAME
 from generation.controls import nets
 from generation.controls.steering import Adapter, Control, ControlNet
 from generation.errors import BadSpec
@@ -51,11 +51,20 @@ def made(stage: Stage, told: dict[str, Any]) -> Control:
     network = nets.load(stage, told["model"], told["preprocessor"])
     kind = Adapter if isinstance(network, T2IAdapter) else ControlNet
     return kind(
-        network, _condition(told), stage.tools.autoencoder.factor, stage.batch,
+        network, _condition(told, stage.filmed), stage.tools.autoencoder.factor, stage.batch,
         told["weight"], told["start"], told["end"], told["mode"],
     )  # fmt: skip
 
 
-def _condition(told: dict[str, Any]) -> Callable[[tuple[int, int]], Image.Image]:
+def _condition(told: dict[str, Any], filmed: Sequence[Path]) -> Callable[[tuple[int, int]], Any]:
+    """What makes the condition at a size: of the entry's picture, or of each of a clip's frames."""
     values = {name: value for name, value in told.items() if name not in OWN}
-    return lambda size: prepare(told["preprocessor"], told["image"], size, told["resize"], values)
+    images = [str(path) for path in filmed] if told["image"] == FRAME else [told["image"]]
+    if not images:
+        raise BadSpec(f"{FRAME} stands for a video's frames, and this is a single picture", "Name a picture.")
+
+    def condition(size: tuple[int, int]) -> Any:
+        made = [prepare(told["preprocessor"], image, size, told["resize"], values) for image in images]
+        return made if told["image"] == FRAME else made[0]
+
+    return condition

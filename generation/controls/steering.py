@@ -6,10 +6,11 @@ Knows when a control acts, how much each level counts in each mode, and which ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -26,14 +27,14 @@ SOFT_ADAPTER = (0.25, 0.62, 0.825, 1.0)
 class Control:
     """One control of a render: called at each step as `sampling.Steering` is.
 
-    `condition(width, height)` gives the picture at a size in pixels; `factor` is how many a latent stands for, `batch`
-    how many pictures are rendered at once. `start` and `end` are shares of the steps: it acts from the first step at or
-    behind `start` up to the last before `end`. `mode` is "balanced", "prompt" (soft weights) or "control" (soft weights
-    on the prompt's rows alone, so that guidance strengthens the control, too).
+    `condition(width, height)` gives the picture at a size in pixels, or one for each of the batch; `factor` is how many
+    pixels a latent stands for, `batch` how many pictures are rendered at once. `start` and `end` are shares of the
+    steps: it acts from the first step at or behind `start` up to the last before `end`. `mode` is "balanced", "prompt"
+    (soft weights) or "control" (soft weights on the prompt's rows alone, so that guidance strengthens control as well).
     """
 
     network: Any
-    condition: Callable[[tuple[int, int]], Image.Image]
+    condition: Callable[[tuple[int, int]], Image.Image | Sequence[Image.Image]]
     factor: int
     batch: int
     weight: float = 1.0
@@ -62,10 +63,11 @@ class Control:
         raise NotImplementedError
 
     def ready(self, size: tuple[int, int]) -> torch.Tensor:
-        """The condition [1, 3, height, width] in 0..1 at `size` (width, height) in pixels; made once a size."""
+        """The condition [1 or batch, 3, h, w] in 0..1 at `size` (width, height) in pixels; made once a size."""
         if size not in self._conditions:
-            picture = to_array(self.condition(size))
-            self._conditions[size] = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
+            found = self.condition(size)
+            pictures = np.stack([to_array(one) for one in ([found] if isinstance(found, Image.Image) else found)])
+            self._conditions[size] = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         return self._conditions[size]
 
     def size(self, rows: torch.Tensor) -> tuple[int, int]:
@@ -95,7 +97,7 @@ class ControlNet(Control):
             latents,
             timestep,
             encoder_hidden_states=texts[left:].to(network.dtype),
-            controlnet_cond=condition.expand(len(latents), -1, -1, -1),
+            controlnet_cond=_rows(condition, len(latents)),
             added_cond_kwargs=own or None,
             return_dict=False,
         )
@@ -139,11 +141,18 @@ class Adapter(Control):
             scales = [self.weight * scale for scale in soft]
         count = len(rows) - left
         found = [
-            _behind((feature * scale).expand(count, -1, -1, -1), left).to(rows.dtype)
+            _behind(_rows(feature * scale, count), left).to(rows.dtype)
             for feature, scale in zip(features, scales, strict=True)
         ]
         # diffusers takes them out of the very list it is given: a new one at each step.
         return {"down_intrablock_additional_residuals": found}
+
+
+def _rows(tensor: torch.Tensor, count: int) -> torch.Tensor:
+    """A row for each that is asked about: the same one, or those of a batch as often as it is asked about."""
+    if len(tensor) == 1:
+        return tensor.expand(count, -1, -1, -1)
+    return tensor.repeat(count // len(tensor), 1, 1, 1)
 
 
 def _behind(tensor: torch.Tensor, rows: int) -> torch.Tensor:

@@ -5,6 +5,7 @@
     python -m generation.demo export --work work
     python -m generation.demo evaluate
     python -m generation.demo controlnet --icons node_modules --work work [--control-steps 2000]
+    python -m generation.demo motion --icons node_modules --work work [--motion-steps 1300]
     python -m generation.demo proof --work work [--proof-steps 800]
     python -m generation.demo sheet --output docs/images/demo-sheet.png
 
@@ -21,7 +22,8 @@ from pathlib import Path
 from generation.catalogue import BUNDLED
 from generation.errors import GenerationError
 
-STEPS = ("tokenizer", "rasterise", "train", "export", "classifier", "evaluate", "controlnet", "proof", "sheet")
+STEPS = ("tokenizer", "rasterise", "train", "export", "classifier", "evaluate", "controlnet", "motion", "proof",
+         "sheet")  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=2.0, help="time for the whole training")
     parser.add_argument("--steps", type=int, default=20000, help="most steps of the UNet")
     parser.add_argument("--control-steps", type=int, default=2200, help="steps of the ControlNet; 0: measure it alone")
+    parser.add_argument(
+        "--motion-steps", type=int, default=1300, help="steps of the motion module; 0: measure it alone"
+    )
+    parser.add_argument("--clips", type=int, default=1600, help="clips that it learns from")
     parser.add_argument("--proof-steps", type=int, default=800, help="steps of the longest training of the proof")
     parser.add_argument("--scenes", type=int, default=28000)
     parser.add_argument("--count", type=int, default=200, help="prompts of the evaluation")
@@ -95,6 +101,8 @@ def _run(options: argparse.Namespace) -> None:
         from generation.demo.evaluate import evaluate
 
         print(json.dumps(evaluate(options.target, count=options.count, device=options.device), indent=1))
+    elif options.step == "motion":
+        _motion(options)
     elif options.step == "controlnet":
         _controlnet(options)
     else:
@@ -119,6 +127,22 @@ def _controlnet(options: argparse.Namespace) -> None:
         print(f"{controlnet.write(trained, DEMO):,} bytes in {DEMO}")
         control.draw_held_out(load_art(options.icons), DEMO)
     print(json.dumps(control.measure(DEMO, device=options.device), indent=1))
+
+
+def _motion(options: argparse.Namespace) -> None:
+    """Train the motion module on clips of the icons, measure where its subjects go."""
+    from generation.animation.motion_models.finding import DEMO
+    from generation.demo import moving
+
+    if options.motion_steps:
+        from generation.demo.art import load_art
+
+        paths = moving.train(
+            options.target, load_art(options.icons), options.work / "motion", DEMO, steps=options.motion_steps,
+            count=options.clips,
+        )  # fmt: skip
+        print(f"{sum(path.stat().st_size for path in paths):,} bytes in {DEMO.parent}")
+    print(json.dumps(moving.measure(DEMO), indent=1))
 
 
 def _rasterise(options: argparse.Namespace) -> None:

@@ -17,11 +17,14 @@ class TrainingFailed(GenerationError):
 
 @dataclass(frozen=True)
 class Trainer:
-    """`learner` is "module:attribute" of what is trained; `help` a sentence; `ending` that of the file it writes."""
+    """`learner`, `dataset` and `examples` are "module:attribute" of what is trained, what reads a dataset, and what
+    makes batches of it; `help` is a sentence, `ending` that of the file it writes."""
 
     learner: str
     help: str
     ending: str = ".safetensors"
+    dataset: str = "generation.training.datasets:read"
+    examples: str = "generation.training.examples:Examples"
 
 
 TRAINERS: dict[str, Trainer] = {
@@ -29,4 +32,10 @@ TRAINERS: dict[str, Trainer] = {
     "dreambooth": Trainer("generation.training.whole:Whole", "Train the whole model on a subject, the class kept"),
     "embedding": Trainer("generation.training.inversion:Word", "Learn a word of the prompt (textual inversion)"),
     "finetune": Trainer("generation.training.whole:Whole", "Train the whole model on pictures with captions"),
+    "motion": Trainer(
+        "generation.training.motion:Motion",
+        "Train a motion module on clips",
+        dataset="generation.training.clips:read",
+        examples="generation.training.clips:Clips",
+    ),
 }

@@ -146,7 +146,7 @@ class Examples:
         mirrored = [self._flip and rng.random() < 0.5 for _ in chosen]
         latents = torch.stack([self._latent(n, side) for n, side in zip(chosen, mirrored, strict=True)])
         texts = self._encoded([self._caption(n, epoch, step) for n in chosen])
-        return Batch(latents, texts, torch.tensor([_ids(self.items[n]) for n in chosen]), self._of(chosen))
+        return Batch(latents, texts, torch.tensor([size_ids(self.items[n]) for n in chosen]), self._of(chosen))
 
     def all(self) -> list[Batch]:
         """Every picture once, unchanged, in batches: what validation looks at."""
@@ -156,9 +156,9 @@ class Examples:
             for begin in range(0, len(once), self._batch):
                 chosen = once[begin : begin + self._batch]
                 latents = torch.stack([self._latent(n, False) for n in chosen])
-                texts = self._encoded([_plain(self.items[n].picture, self._rules) for n in chosen])
+                texts = self._encoded([plain(self.items[n].picture, self._rules) for n in chosen])
                 found.append(
-                    Batch(latents, texts, torch.tensor([_ids(self.items[n]) for n in chosen]), self._of(chosen))
+                    Batch(latents, texts, torch.tensor([size_ids(self.items[n]) for n in chosen]), self._of(chosen))
                 )
         return found
 
@@ -272,13 +272,13 @@ def _ordered(groups: tuple[tuple[int, ...], ...], batch: int, seed: int, epoch: 
     return [found[int(n)] for n in rng.permutation(len(found))]
 
 
-def _plain(picture: Picture, rules: CaptionRules) -> str:
+def plain(picture: Picture, rules: CaptionRules) -> str:
     """A caption as a person would write it: with prefix and suffix, and nothing left out."""
     always = CaptionRules(prefix=rules.prefix, suffix=rules.suffix, separator=rules.separator)
     return drawn(picture.caption or picture.tokens, always, Random(0), step=0, epoch=0)
 
 
-def _ids(item: Item) -> list[float]:
+def size_ids(item: Item) -> list[float]:
     """SDXL's six numbers (Podell et al. 2023, arXiv:2307.01952): own size, where the crop begins, size trained at."""
     (width, height), (resized_width, resized_height) = item.placed.bucket, item.placed.resized
     top, left = (resized_height - height) // 2, (resized_width - width) // 2

@@ -69,6 +69,7 @@ class Loop:
     report: Report = lambda event: None
     check: Check = lambda: None
     identity: dict[str, Any] = field(default_factory=dict)
+    frames: int = 1  # pictures of a clip, which follow each other in a batch
 
     def run(self) -> Run:
         """Train. Raises `TrainingFailed` for a loss or weights that are no numbers, with the last good state in place;
@@ -185,6 +186,8 @@ class Loop:
             device=self.accelerator.device,
             gamma=settings["min_snr_gamma"],
             offset=settings["noise_offset"],
+            frames=self.frames,
+            bias=settings["timestep_bias"],
         ).mean()
 
     def _shared(self, parameters: Sequence[Tensor]) -> None:

@@ -30,16 +30,22 @@ def loss(
     gamma: float = 0.0,
     offset: float = 0.0,
     times: Tensor | None = None,
+    frames: int = 1,
+    bias: float = 0.0,
 ) -> Tensor:
     """[n], one a picture. Noise and timesteps are drawn from `seed` alone, on the CPU, so that every device has the
-    same; `times` [n] are given for validation."""
+    same; `times` [n] are given for validation. Of every `frames` pictures, a clip, all have the same timestep. A
+    timestep's chance grows with it to the power of `bias`."""
     generator = torch.Generator("cpu").manual_seed(seed)
     clean = batch.latents.float()
     noise = torch.randn(clean.shape, generator=generator)
     if offset:
         noise = noise + offset * torch.randn((*clean.shape[:2], 1, 1), generator=generator)
-    drawn = torch.randint(0, schedule.config.num_train_timesteps, (len(clean),), generator=generator)
-    times = drawn if times is None else times
+    last, count = schedule.config.num_train_timesteps, len(clean) // frames
+    drawn = torch.randint(0, last, (count,), generator=generator)
+    if bias:
+        drawn = (torch.rand(count, generator=generator) ** (1 / (1 + bias)) * last).long().clamp(max=last - 1)
+    times = drawn.repeat_interleave(frames) if times is None else times
     noisy = schedule.add_noise(clean, noise, times)
     aim = wanted(schedule, clean, noise, times)
     dtype = next(iter(unet.parameters())).dtype

@@ -24,7 +24,7 @@ from generation.autoencoder import Autoencoder
 from generation.catalogue import Catalogue, ModelEntry
 from generation.engine import Engine
 from generation.errors import BadSpec
-from generation.training import TRAINERS, datasets, metadata, results, samples
+from generation.training import TRAINERS, metadata, results, samples
 from generation.training.captions import CaptionRules
 from generation.training.examples import Examples, Item, items
 from generation.training.inversion import Word
@@ -73,7 +73,8 @@ def train(
     def note(message: str) -> None:
         report({"kind": "note", "message": message})
 
-    dataset = datasets.read(Path(spec.dataset), check)
+    trainer = TRAINERS[spec.kind]
+    dataset = _found(trainer.dataset)(Path(spec.dataset), check)
     for remark in dataset.remarks[:20]:
         note(f"{Path(remark.path).name}: {remark.message}" if remark.path else remark.message)
     side = settings["resolution"] or min(entry.defaults.width, entry.defaults.height)
@@ -110,12 +111,16 @@ def train(
     identity = f"{entry.name} {entry.size} {precision}"
     caption_rules = _rules(settings, learner, found)
 
+    # Of a clip's frames all are seen in one batch; of pictures each is its own.
+    clip = {name: settings[name] for name in ("frames", "frame_rate") if name in settings}
+
     def examples(of: list[Item], batch: int, **further: Any) -> Examples:
-        return Examples(
+        made: Examples = _found(trainer.examples)(
             of, autoencoder, reader, further.pop("rules", caption_rules), work / "latents",
             identity=identity, batch=batch, variants=settings["variants"], seed=settings["seed"],
-            texts_cached=cached and not trains_text, report=report, check=check, **further,
+            texts_cached=cached and not trains_text, report=report, check=check, **clip, **further,
         )  # fmt: skip
+        return made
 
     cache = cached and settings["cache_latents"]
     seen = examples(kept, settings["batch"], flip=settings["flip"], cached=cache)
@@ -162,7 +167,7 @@ def train(
         learner, pipe.unet, pipe.scheduler.config, seen, settings, steps, work, accelerator,
         priors=class_seen, held=aside, every=every, wants=lambda step: on_the_way(step) or sampling(step),
         report=report if accelerator.is_main_process else lambda event: None, check=check,
-        identity=results.identity(spec, entry, found, priors, steps),
+        identity=results.identity(spec, entry, found, priors, steps), frames=settings.get("frames", 1),
     )  # fmt: skip
     run = loop.run()
     record: dict[str, Any] = {}
@@ -197,8 +202,13 @@ def _precision(wanted: str, device: str, note: Callable[[str], None]) -> str:
 
 
 def _learner(spec: TrainingSpec, pipe: Any, entry: ModelEntry) -> Any:
-    module, attribute = TRAINERS[spec.kind].learner.split(":")
-    return getattr(import_module(module), attribute)(pipe, spec, entry)
+    return _found(TRAINERS[spec.kind].learner)(pipe, spec, entry)
+
+
+def _found(place: str) -> Any:
+    """What "module:attribute" names."""
+    module, attribute = place.split(":")
+    return getattr(import_module(module), attribute)
 
 
 def _frozen(pipe: Any, device: str) -> None:

@@ -41,6 +41,7 @@ LEARNING = (
     Parameter("max_grad_norm", "number", 1.0, "Length to which gradients are cut; 0 leaves them", 0, 1000),
     Parameter("min_snr_gamma", "number", 0.0, "Bound of the loss's weight by signal to noise; 5 is usual", 0, 100),
     Parameter("noise_offset", "number", 0.0, "Noise that is the same all over: lets pictures be dark", 0, 1),
+    Parameter("timestep_bias", "number", 0.0, "Draw noisy timesteps more often; 0: all alike", 0, 10),
     Parameter("average_decay", "number", 0.0, "Decay of a running average of the weights, the result then", 0, 0.99999),
     Parameter("seed", "integer", 0, "The same seed trains the same", 0, 2**31),
 )  # fmt: skip
@@ -103,16 +104,26 @@ WORD = (
     Parameter("vectors", "integer", 4, "Vectors behind the word", 1, 75),
     Parameter("begin_from", "text", "", "Words whose vectors it begins from; none: noise"),
 )
+CLIPS = (
+    Parameter("frames", "integer", 16, "Frames of a clip", 2, 128),
+    Parameter("frame_rate", "number", 8.0, "Frames a second that are taken of a clip", 0.1, 120),
+    Parameter("adapter_rank", "integer", 0, "Width of a network that learns words and look; 0: none", 0, 1024),
+    Parameter("adapter_rate", "number", 0.0, "Its learning rate; 0 is the module's", 0, 1),
+    Parameter("begin_from", "text", "", "A motion module to go on from; none: one that does nothing yet"),
+)
 COMMON = (*LENGTH, *LEARNING, *PICTURES, *CAPTIONS, *WATCHING, *MACHINE)
 TABLES: dict[str, tuple[Parameter, ...]] = {
     "lora": (*NETWORK, *PRIOR, *COMMON),
     "dreambooth": (*PRIOR, *COMMON),
     "finetune": COMMON,
     "embedding": (*WORD, *COMMON),
+    "motion": (*CLIPS, *COMMON),
 }
 # What a kind begins with where that is not the table's: 5e-6 is diffusers' example, a word learns at a thousand times
 # that (Gal et al. 2022).
 OWN: dict[str, dict[str, Any]] = {
+    # AnimateDiff's rate (Guo et al. 2023, arXiv:2307.04725, section 5).
+    "motion": {"rate": 1e-4, "caption_dropout": 0.1},
     "dreambooth": {"rate": 5e-6}, "finetune": {"rate": 1e-5}, "embedding": {"rate": 5e-3, "weight_decay": 0.0},
 }  # fmt: skip
 
@@ -162,6 +173,13 @@ class TrainingSpec:
             )
         if self.kind == "embedding" and values["text_rate"]:
             raise BadSpec("a word is learned by itself: the text encoders stay as they are", "Leave the text rate out.")
+        if self.kind == "motion" and values["text_rate"] and not values["adapter_rank"]:
+            raise BadSpec("only the network beside a motion module reads texts", "Give an adapter rank as well.")
+        if self.kind == "motion" and values["sample_every"]:
+            raise BadSpec(
+                "a training of motion makes no samples on the way",
+                "Set save_every instead, and render the files with `atelier animate motion`.",
+            )
 
     def rules(self, resolution: int) -> Rules:
         """How pictures are put into buckets; `resolution` is the model's own, for a setting of 0."""
