@@ -1,12 +1,10 @@
 """Animations from the screen: a timeline of prompts and schedules, any frame looked at, the job watched and paused.
 
-What changes at a frame is `film`'s matter, how a job stands `animation_run`'s: this screen may be closed and opened
-again while it is made.
+What changes at a frame is `film`'s matter; the playhead and the job are `film_screen`'s.
 """
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,31 +12,31 @@ from typing import Any
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, ProgressBar, Static
 
-from assistant.tui.animation_queue import AnimationQueue
 from assistant.tui.animation_run import AnimationRun
-from assistant.tui.dialogs import Ask, Confirm
-from assistant.tui.film import PROMPTS, TABLE, Film, begun, problem, shown_value
-from assistant.tui.film_file import FilmFile, opened
+from assistant.tui.dialogs import Confirm
+from assistant.tui.edited_file import EditedFile
+from assistant.tui.film import PROMPTS, TABLE, Film, begun, opened, problem, shown_value
 from assistant.tui.film_rows import FilmRows
+from assistant.tui.film_screen import FilmScreen
 from assistant.tui.keys import bindings
 from assistant.tui.parameter_form import ParameterForm
 from assistant.tui.picture import Picture
 from assistant.tui.timeline_plot import Shown, TimelinePlot
+from assistant.writing import stem_of
 from generation.animation.settings import of
 from generation.errors import GenerationError
 from knowledge.screen import shown
 
 KEYS = (
     "← → frame  Shift+← → key  G go  Enter value  Del remove  Space still  T settings  S save  F5 animate  "
-    "P pause  X stop  V picture  Esc close"
+    "P pause  X stop  O video to video  V picture  Esc close"
 )
 UNTITLED = "animation"
 
 
-class AnimationScreen(ModalScreen[None]):
+class AnimationScreen(FilmScreen):
     """The list on the left chooses what is edited, the curve below shows it, the picture is the playhead's frame."""
 
     BINDINGS = bindings("animation")  # type: ignore[assignment]
@@ -46,14 +44,17 @@ class AnimationScreen(ModalScreen[None]):
     def __init__(self, prompt: str = "", negative: str = "") -> None:
         super().__init__()
         self.film = begun(prompt or "a picture", negative)
-        self.frame = 0
         self._asked = -1
         self._still: int | None = None
         self._untitled = ""
 
     @cached_property
-    def file(self) -> FilmFile:
-        return FilmFile(self.app, self._say)
+    def file(self) -> EditedFile:  # type: ignore[override]
+        return EditedFile(self.app, self.say, "settings", f"{UNTITLED}.json")
+
+    @property
+    def frames(self) -> int:
+        return self.film.frames
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="passage animation"):
@@ -71,25 +72,18 @@ class AnimationScreen(ModalScreen[None]):
             yield Label(KEYS, classes="passage-keys")
 
     def on_mount(self) -> None:
-        self.query_one("#anim-progress").display = False
-        self.query_one("#anim-problem").display = False
-        picture = self.query_one("#anim-picture", Picture)
-        picture.query_one("#no-picture", Static).update("Space renders the frame's prompt as a still.")
-        run = self.queue.latest
+        self.begin_watching("Space renders the frame's prompt as a still.")
+        run = self.queue.latest("animate")
         if run is not None:
             self.query_one("#anim-file", Input).value = run.file
             self.film = Film(of(run.spec["settings"]))
             self._untitled = "" if run.file else run.name
         self.file.at(Path(run.file) if run is not None and run.file else None, self.film)
-        self.queue.watch(self._show_run)
         self._take(self.film)
-        self.query_one("#anim-rows").focus()
-        self._show_run()
+        self.listed.focus()
+        self.show_run()
         if run is None:
-            self._say("A new animation; F5 makes it, a file's name above opens one.")
-
-    def on_unmount(self) -> None:
-        self.queue.watch(lambda: None)
+            self.say("A new animation; F5 makes it, a file's name above opens one.")
 
     # The file
 
@@ -105,17 +99,17 @@ class AnimationScreen(ModalScreen[None]):
         if path.exists():
             self._read(path)
         else:
-            self.query_one("#anim-rows").focus()
+            self.listed.focus()
             self.file.at(path, self.film)
-            self._say(f"{shown(path.name)} is not there yet: S writes it.")
-            self._look()
+            self.say(f"{shown(path.name)} is not there yet: S writes it.")
+            self.look()
 
     @work(thread=True, exclusive=True, group="animation", exit_on_error=False)
     def _read(self, path: Path) -> None:
         try:
             film, guide = opened(path)
         except GenerationError as error:
-            self.app.call_from_thread(self._say, problem(error))
+            self.app.call_from_thread(self.say, problem(error))
             return
         self.app.call_from_thread(self._opened, path, film, guide)
 
@@ -123,18 +117,18 @@ class AnimationScreen(ModalScreen[None]):
         if not self.is_attached:
             return
         self.frame = 0
-        self.file.at(path, film, guide=guide)
+        self.file.at(path, film, kept=guide)
         notes = f"; {film.settings.notes[0]}" if film.settings.notes else ""
-        self._say(f"{shown(path.name)}: {film.frames} frames{notes}")
+        self.say(f"{shown(path.name)}: {film.frames} frames{notes}")
         self._take(film)
-        self.query_one("#anim-rows").focus()
+        self.listed.focus()
 
     def action_save(self) -> None:
         def saved() -> None:
             self.query_one("#anim-file", Input).value = str(self.file.path)
-            self._look()
+            self.look()
 
-        self.file.save(self.film, self._folder(), saved)
+        self.file.save(self.film, self.folder(), saved)
 
     # What is edited
 
@@ -147,7 +141,7 @@ class AnimationScreen(ModalScreen[None]):
         """Show other settings and ask for their values."""
         self.film = film
         self.frame = min(self.frame, film.frames - 1)
-        self._look()
+        self.look()
         number = self.app.submit(  # type: ignore[attr-defined]
             "timeline", {"settings": film.settings.to_json()}, self._on_values
         )
@@ -157,14 +151,14 @@ class AnimationScreen(ModalScreen[None]):
         if not self.is_attached or number != self._asked:
             return
         if event["kind"] == "failed":
-            self._wrong(f"{event['message']}. {event['hint']}".strip())
+            self.wrong(f"{event['message']}. {event['hint']}".strip())
         elif event["kind"] == "done":
             self.film = self.film.told(event["result"])
-            self._look()
+            self.look()
             if warnings := event["result"]["warnings"]:
-                self._say(f"note: {warnings[0]}" + (f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""))
+                self.say(f"note: {warnings[0]}" + (f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""))
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Everything that depends on the playhead or the chosen row."""
         self.query_one("#anim-rows", FilmRows).show(self.film, self.frame)
         film, name = self.film, self.chosen
@@ -182,12 +176,12 @@ class AnimationScreen(ModalScreen[None]):
         field.value = key.value if key else ""
         what = "the prompt from here on" if name == PROMPTS else f"a key of {name} here, as 1.05 or 1.05:ease-in"
         field.placeholder = f"Enter: {what}"
-        self._wrong("")
+        self.wrong("")
         self._picture()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        self._look()
+        self.look()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
@@ -207,21 +201,21 @@ class AnimationScreen(ModalScreen[None]):
         try:
             film = self.film.with_key(name, self.frame, typed)
         except GenerationError as error:
-            self._wrong(problem(error))
+            self.wrong(problem(error))
             return
         self._take(film)
-        self.query_one("#anim-rows").focus()
+        self.listed.focus()
         switched = "" if was or not film.acts(name) else f"; {name} is switched on"
-        self._say(f"{name} at frame {self.frame} is set{switched}")
+        self.say(f"{name} at frame {self.frame} is set{switched}")
 
     def action_remove(self) -> None:
         try:
             film = self.film.without_key(self.chosen, self.frame)
         except GenerationError as error:
-            self._wrong(problem(error))
+            self.wrong(problem(error))
             return
         self._take(film)
-        self._say(f"{self.chosen} has no key at frame {self.frame} any more")
+        self.say(f"{self.chosen} has no key at frame {self.frame} any more")
 
     def action_settings(self) -> None:
         now = self.film.settings.values
@@ -232,58 +226,42 @@ class AnimationScreen(ModalScreen[None]):
                 try:
                     self._take(self.film.changed(changes))
                 except GenerationError as error:
-                    self._wrong(problem(error))
+                    self.wrong(problem(error))
 
         self.app.push_screen(ParameterForm("Animation", TABLE, now), take)
 
     # The playhead
 
-    def seek(self, frame: int) -> None:
-        self.frame = min(max(frame, 0), self.film.frames - 1)
-        self._look()
-
     def on_timeline_plot_sought(self, message: TimelinePlot.Sought) -> None:
         message.stop()
         self.seek(message.frame)
 
-    def action_step(self, by: int) -> None:
-        self.seek(self.frame + by)
-
     def action_key(self, by: int) -> None:
         self.seek(self.film.neighbour(self.chosen, self.frame, by))
 
-    def action_go(self) -> None:
-        def take(text: str | None) -> None:
-            if text and text.isdecimal():
-                self.seek(int(text[:9]))
-            elif text:
-                self._wrong(f'"{text[:40]}" is no frame. Give 0 to {self.film.frames - 1}.')
-
-        self.app.push_screen(Ask(f"Go to frame, 0 to {self.film.frames - 1}"), take)
-
     def _picture(self) -> None:
         """The playhead's frame where it is made; while an animation is made, its newest."""
-        run = self._run()
+        run = self.run_shown()
         if run is not None and run.alive and run.newest:
-            self.query_one("#anim-picture", Picture).show(run.newest)
+            self.picture.show(run.newest)
             return
         path = self._frames() / f"{self.frame:06d}.png"
         if path.is_file():
-            self.query_one("#anim-picture", Picture).show(path)
+            self.picture.show(path)
 
     def action_still(self) -> None:
         """Render the prompt of the playhead by itself."""
         if self.queue.alive:
-            self._say("An animation is being made; stills come when it is paused.")
+            self.say("An animation is being made; stills come when it is paused.")
         elif self._still is not None:
-            self._say("One moment, the still before it is rendered.")
+            self.say("One moment, the still before it is rendered.")
         elif not self.film.values:
-            self._say("The values are not known yet.")
+            self.say("The values are not known yet.")
         else:
             try:
                 spec = self.film.still(self.frame, self.app.settings["studio.model"])  # type: ignore[attr-defined]
             except GenerationError as error:
-                self._wrong(problem(error))
+                self.wrong(problem(error))
                 return
             # Looked at, then written over.
             output = str(self.app.paths.previews / "still.png")  # type: ignore[attr-defined]
@@ -298,86 +276,56 @@ class AnimationScreen(ModalScreen[None]):
         match event["kind"]:
             case "progress":
                 total = f" of {event['total']}" if event.get("total") else ""
-                self._say(f"still: {event['stage']} {event['done']}{total}")
+                self.say(f"still: {event['stage']} {event['done']}{total}")
             case "preview":
-                self.query_one("#anim-picture", Picture).show(event["path"])
+                self.picture.show(event["path"])
             case "failed":
-                self._say(f"{event['message']}. {event['hint']}".strip())
+                self.say(f"{event['message']}. {event['hint']}".strip())
             case "done":
                 result = event["result"]
-                self.query_one("#anim-picture", Picture).show(result["path"])
-                self._say(f"a still of frame {self.frame}, seed {result['seed']}: {result['spec']['prompt'][:80]}")
+                self.picture.show(result["path"])
+                self.say(f"a still of frame {self.frame}, seed {result['seed']}: {result['spec']['prompt'][:80]}")
 
     # The animation
 
-    @cached_property
-    def queue(self) -> AnimationQueue:
-        """The program's: it outlives this screen."""
-        app: Any = self.app
-        if app.animations is None:
-            app.animations = AnimationQueue()
-        found: AnimationQueue = app.animations
-        return found
-
-    def _folder(self) -> Path:
-        app: Any = self.app
-        chosen = app.settings["studio.output"]
-        return (Path(chosen).expanduser() if chosen else Path(app.paths.output)) / "animations"
-
-    def _output(self) -> Path:
-        """The video: of the file's name, so that the same settings find their frames; else a name that is free."""
+    def output(self) -> Path:
+        """Of the file's name, so that the same settings find their frames; else a name that is free."""
         name = self.file.name or self.film.settings["batch_name"] or self._free()
-        stem = re.sub(r"[^\w\-]+", "-", name).strip("-")[:80] or "animation"
-        return self._folder() / f"{stem}.mp4"
+        return self.folder() / f"{stem_of(name, UNTITLED)}.mp4"
 
     def _free(self) -> str:
         """What an animation without a file is called as long as this screen is open."""
         if not self._untitled:
             self._untitled, number = UNTITLED, 2
-            while any(self._folder().glob(f"{self._untitled}.*")):
+            while any(self.folder().glob(f"{self._untitled}.*")):
                 self._untitled, number = f"{UNTITLED}-{number}", number + 1
         return self._untitled
 
     def _frames(self) -> Path:
-        output = self._output()
+        output = self.output()
         return output.with_name(f"{output.stem}.frames")
 
-    def _run(self) -> AnimationRun | None:
-        """The latest run of the settings that are shown."""
-        return self.queue.of(self._output())
-
     def _made(self) -> int:
-        run = self._run()
+        run = self.run_shown()
         return min(run.done, self.film.frames) if run is not None else 0
 
     def action_animate(self) -> None:
-        run = self._run()
-        if run is not None and run.alive:
-            self._say("It is being made already; P pauses it, X stops it.")
-            return
-        if self.queue.add(self.app, self.film, self._output(), str(self.file.path or ""), self._show_run) is not None:
-            self._show_run()
+        output = self.output()
+        spec = {
+            "do": "deforum",
+            "settings": self.film.settings.to_json(),
+            "name": output.stem,
+            "output": str(output),
+            "measure": True,
+            "clip": "",
+        }
+        self.begin(AnimationRun(spec=spec, file=str(self.file.path or ""), total=self.film.frames))
 
-    def action_pause(self) -> None:
-        if (run := self._run()) is not None:
-            run.pause(self.app)
-
-    def action_stop(self) -> None:
-        if (run := self._run()) is not None:
-            run.stop(self.app)
-
-    def _show_run(self) -> None:
-        if not self.is_attached:
-            return
-        run = self._run()
-        bar = self.query_one("#anim-progress", ProgressBar)
-        bar.display = run is not None and run.alive
+    def show_run(self) -> None:
+        super().show_run()
+        run = self.run_shown() if self.is_attached else None
         if run is None:
             return
-        self._say("\n".join([run.told(), *self.queue.lines(but=run)]))
-        bar.update(total=run.total or None, progress=run.done)
-        if run.newest:
-            self.query_one("#anim-picture", Picture).show(run.newest)
         plot = self.query_one("#anim-plot", TimelinePlot)
         plot.show(Shown(**{**vars(plot.shown), "made": self._made()}))
         if run.others and run.result is None and not isinstance(self.app.screen, Confirm):
@@ -392,33 +340,21 @@ class AnimationScreen(ModalScreen[None]):
                 run.begin(self.app, fresh=True)
             else:
                 run.message, run.state = "its former frames are kept; S saves under another name", "stopped"
-                self._say(run.message)
+                self.say(run.message)
 
         self.app.push_screen(Confirm(question, "Make anew", "Keep them"), take)
 
     # The rest
 
-    def _say(self, text: str) -> None:
-        self.query_one("#anim-state", Static).update(text)
+    def action_over(self) -> None:
+        """Go on to a film that is made over by stages."""
 
-    def _wrong(self, text: str) -> None:
-        field = self.query_one("#anim-problem", Static)
-        field.update(text)
-        field.display = bool(text)
+        def go() -> None:
+            from assistant.tui.video import VideoScreen
 
-    def action_view(self) -> None:
-        """Where there is room for one of both: the list, or the picture."""
-        self.toggle_class("-picture")
+            self.app.switch_screen(VideoScreen())
 
-    def action_cursor_down(self) -> None:
-        self.query_one("#anim-rows", OptionList).action_cursor_down()
+        self.file.unless_lost(self.film, "Go on", go)
 
-    def action_cursor_up(self) -> None:
-        self.query_one("#anim-rows", OptionList).action_cursor_up()
-
-    def action_close(self) -> None:
-        if isinstance(self.focused, Input):
-            self.query_one("#anim-rows").focus()
-            self._look()
-            return
+    def close(self) -> None:
         self.file.unless_lost(self.film, "Close", self.dismiss)

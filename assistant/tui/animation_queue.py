@@ -1,4 +1,4 @@
-"""The animations that were asked for since the program began: which is made, which wait, and for how long."""
+"""Animations and videos that were asked for since the program began: which is made, which wait, and how long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 from assistant.pace import eta
 from assistant.tui.animation_run import AnimationRun
-from assistant.tui.film import Film
+
+
+def nothing() -> None:
+    """What a run calls where no screen shows it."""
 
 
 class AnimationQueue:
@@ -21,10 +24,10 @@ class AnimationQueue:
     def alive(self) -> list[AnimationRun]:
         return [run for run in self.runs if run.alive]
 
-    @property
-    def latest(self) -> AnimationRun | None:
-        """The one that is made or waits, else the last one."""
-        return next(iter(self.alive), self.runs[-1] if self.runs else None)
+    def latest(self, kind: str) -> AnimationRun | None:
+        """Of a kind of job the one that is made or waits, else the last one."""
+        runs = [run for run in self.runs if run.kind == kind]
+        return next((run for run in runs if run.alive), runs[-1] if runs else None)
 
     def of(self, output: Path) -> AnimationRun | None:
         """The run whose video is `output`."""
@@ -35,21 +38,18 @@ class AnimationQueue:
         for run in self.runs:
             run.changed = changed
 
-    def add(self, app: Any, film: Film, output: Path, file: str, changed: Callable[[], None]) -> AnimationRun | None:
-        """Ask for a film; it takes the place of a run with the same output. None where it was not taken."""
-        spec = {
-            "do": "deforum",
-            "settings": film.settings.to_json(),
-            "name": output.stem,
-            "output": str(output),
-            "measure": True,
-            "clip": "",
-        }
-        run = AnimationRun(spec, file, total=film.frames, changed=changed)
+    def leave(self, changed: Callable[[], None]) -> None:
+        """Call it no more; what another screen watches stays."""
+        for run in self.runs:
+            if run.changed == changed:
+                run.changed = nothing
+
+    def add(self, app: Any, run: AnimationRun) -> bool:
+        """Ask for a run; it takes the place of one with the same output. Whether it was taken."""
         if not run.begin(app):
-            return None
-        self.runs = [one for one in self.runs if one.output != output] + [run]
-        return run
+            return False
+        self.runs = [one for one in self.runs if one.output != run.output] + [run]
+        return True
 
     def lines(self, but: AnimationRun | None = None) -> list[str]:
         """A line for each that is not over; those that wait are reckoned by the pace of the one that is made."""
@@ -59,6 +59,7 @@ class AnimationQueue:
             left = max(run.total - run.done, 0)
             before += run.left if run.left is not None else left * (pace or 0.0)
             ready = f", ready in {eta(before)}" if pace is not None else ""
+            frames = f", {left} frames left" if run.total else ""  # a film's are counted when it is read
             if run is not but:
-                told.append(f"{run.name}: {run.state}, {left} frames left{ready}")
+                told.append(f"{run.name}: {run.state}{frames}{ready}")
         return told

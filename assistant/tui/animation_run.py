@@ -1,7 +1,6 @@
-"""An animation as the screens see it: its job, how many frames it has, the newest of them; paused and gone on with.
+"""An animation or a video as the screens see it: how many frames it has, how fast they come, the newest of them.
 
-It outlives the screen that began it. Leaves drawing to `animation`, and what a pause leaves on disk to the job: frames
-that are there are not made again.
+Leaves drawing to the screens, and what a pause leaves on disk to the job: frames that are there are not made again.
 """
 
 from __future__ import annotations
@@ -10,44 +9,36 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from assistant.memory import told_measures
 from assistant.pace import Estimate, eta
-from assistant.tui.long_run import (
-    DONE,
-    FAILED,
-    PAUSED,
-    PAUSING,
-    READY,
-    RUNNING,
-    STOPPED,
-    WAITING,
-    LongRun,
-)  # fmt: skip
+from assistant.tui.long_run import FAILED, LongRun
 
 # What `generation.animation.frames` says of a folder that must not be mixed.
 OTHERS = "holds frames of other settings"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class AnimationRun(LongRun):
-    """`spec` is the job's, with its output named; `changed` is called after every event that is worth drawing."""
+    """`kind` is the job's; the spec names its output. Its settings are of `file`, a screen edited them as `edited`."""
 
-    spec: dict[str, Any]
+    STAGE: ClassVar[str] = "frames"
+    UNIT: ClassVar[str] = "frame"
+    SAVED: ClassVar[str] = "the frames are kept"
+    KEPT: ClassVar[str] = "its frames are kept: P goes on"
+    MADE: ClassVar[str] = "Animated"
+
+    kind: str = "animate"
     file: str = ""
-    state: str = READY
-    number: int | None = None
-    done: int = 0
-    total: int = 0
-    left: float | None = None
-    message: str = ""
-    newest: str = ""
-    result: dict[str, Any] | None = None
-    changed: Callable[[], None] = lambda: None
+    edited: Any = None
     clock: Callable[[], float] = time.monotonic
     _pace: Estimate = field(default_factory=Estimate)
     _began: tuple[float, int] | None = None
+
+    @property
+    def job(self) -> str:
+        return self.kind
 
     @property
     def output(self) -> Path:
@@ -73,74 +64,40 @@ class AnimationRun(LongRun):
             return None
         return (self.clock() - self._began[0]) / (self.done - self._began[1])
 
-    def begin(self, app: Any, *, fresh: bool = False) -> bool:
-        """Ask for the animation, or for the rest of it; whether it was taken. `fresh` makes every frame again."""
-        spec = {**self.spec, "fresh": fresh}
-        number = app.submit("animate", spec, lambda number, event: self.on_event(app, number, event))
-        if number is None:
-            return False
-        self.number, self.state, self.message, self.left = number, WAITING, "", None
-        self._pace, self._began, self.result = Estimate(), None, None
-        self.changed()
-        return True
+    def begin(self, app: Any, *, fresh: bool = False, **more: Any) -> bool:
+        """`fresh` makes every frame again."""
+        self._pace, self._began = Estimate(), None
+        return super().begin(app, fresh=fresh, **more)
 
-    def on_event(self, app: Any, number: int, event: dict[str, Any]) -> None:
-        """An event of the job; those of an earlier one, paused since, are left out."""
-        if number != self.number:
-            return
-        match event["kind"]:
-            case "started" if self.state == WAITING:
-                self.state = RUNNING
-            case "progress" if event["stage"] == "frames":
-                self.done, self.total, self.message = event["done"], event.get("total") or self.total, ""
-                if self._began is None:
-                    self._began = (self.clock(), self.done)
-                self.left = self._pace.update("frames", self.done, self.total)
-            case "progress":
-                total = f" {event['done']} of {event['total']}" if event.get("total") else ""
-                self.message = f"{event['stage']}{total} {event.get('message', '')}".strip()
-            case "preview":
-                self.newest = event["path"]
-            case "note":
-                app.notify(event["message"], severity="warning", markup=False)
-            case "done":
-                result: dict[str, Any] = event["result"]
-                self.state, self.result, self.newest = DONE, result, result.get("strip", "")
-                self.done = self.total = result["frames"]
-                app.notify(f"Animated: {result['path']}", markup=False)
-            case "failed":
-                self.state, self.message = FAILED, f"{event['message']}. {event['hint']}".strip()
-                if not self.others:
-                    app.notify(self.message, severity="error", markup=False)
-            case "cancelled":
-                self.state = PAUSED if self.state == PAUSING else STOPPED
-        self.changed()
+    def counted(self, event: dict[str, Any]) -> float | None:
+        if self._began is None:
+            self._began = (self.clock(), self.done)
+        return self._pace.update(self.STAGE, self.done, self.total)
 
-    def told(self) -> str:
-        """How it stands, in a line or two."""
-        frame = f"frame {self.done} of {self.total}" if self.total else ""
-        match self.state:
-            case "waiting":
-                return "waits for its turn ..."
-            case "running":
-                pace = f"{self.pace:.2g} s a frame" if self.pace is not None else ""
-                left = f"{eta(self.left)} left" if self.left is not None else ""
-                return ", ".join(part for part in (frame, left, pace, self.message) if part) or "getting ready ..."
-            case "pausing" | "stopping":
-                return f"{self.state}: the frames are kept ..."
-            case "paused":
-                return f"paused at {frame or 'its beginning'}; P goes on"
-            case "stopped":
-                return f"stopped at {frame or 'its beginning'}; its frames are kept: P goes on"
-            case "failed":
-                return f"{self.message} P tries again"
-            case "done":
-                assert self.result is not None
-                return _ended(self.result)
-        return ""
+    def heard(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "done":
+            self.newest = event["result"].get("strip", "")
+            self.done = self.total = event["result"]["frames"]
+
+    def failed(self, app: Any) -> None:
+        if not self.others:  # which is a question, and asked
+            super().failed(app)
+
+    def told_more(self) -> tuple[str, ...]:
+        return (f"{self.pace:.2g} s a frame" if self.pace is not None else "",)
+
+    def ended(self, result: dict[str, Any]) -> str:
+        now = result["made"] if "made" in result else sum(stage["made"] for stage in result["stages"])
+        lines = [f"{result['frames']} frames, {now} made now, {eta(result['seconds'])}"]
+        if result.get("source_measures"):
+            lines.append(_beside(result["measures"], result["source_measures"]))
+        elif result["measures"]:
+            lines.append(told_measures(result["measures"]))
+        return "\n".join([*lines, result["path"]])
 
 
-def _ended(result: dict[str, Any]) -> str:
-    made = f"{result['frames']} frames, {result['made']} made now, {eta(result['seconds'])}"
-    measures = f"\n{told_measures(result['measures'])}" if result["measures"] else ""
-    return f"{made}: {result['path']}{measures}"
+def _beside(made: dict[str, Any], filmed: dict[str, Any]) -> str:
+    """How steady a video is, and in brackets what it was made of."""
+    names = {"warp_error": "warp error", "motion": "motion", "flicker": "flicker", "consistency": "consistency"}
+    told = [f"{name} {made[key]:.3g} ({filmed[key]:.3g})" for key, name in names.items()]
+    return f"{', '.join(told)}; in brackets the film's"

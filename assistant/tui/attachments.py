@@ -22,12 +22,16 @@ NAMES = {"controls": "A control", "references": "A reference", "regions": "A reg
 
 
 class Attachments(ModalScreen[dict[str, Any]]):
-    """Closes with the fields of a spec: {"controls": [..], "references": [..], "regions": [..], "modifiers": {..}}."""
+    """Closes with the fields of a spec: {"controls": [..], "references": [..], "regions": [..], "modifiers": {..}}.
+
+    `image` is the picture that a further control or reference begins with.
+    """
 
     BINDINGS = bindings("attachments")  # type: ignore[assignment]
 
-    def __init__(self, now: Mapping[str, Any]) -> None:
+    def __init__(self, now: Mapping[str, Any], image: str = "") -> None:
         super().__init__()
+        self._image = image
         self._parts = {name: [dict(one) for one in now.get(name) or ()] for name in PARTS}
         self._modifiers = dict(now.get("modifiers") or {})
         self._rows: list[tuple[str, int]] = []
@@ -64,7 +68,7 @@ class Attachments(ModalScreen[dict[str, Any]]):
 
     def _edit(self, name: str, number: int | None) -> None:
         """Open the form of an entry, or of a new one where `number` is None."""
-        now = self._parts[name][number] if number is not None else {}
+        now = self._parts[name][number] if number is not None else {"image": self._image}
         # A control has its preprocessor's parameters beside its own, once it names one.
         table = (*PARTS[name][0], *further(name, now))
 

@@ -161,6 +161,8 @@ def _about(job: Job, *, long: bool = False) -> str:
         about = f"{job.spec.get('dataset', '')} on {job.spec.get('model', '')}"
     elif job.kind == "animate":
         about = str(job.spec.get("video") or job.spec.get("name", ""))
+    elif job.kind == "vid2vid":
+        about = str(job.spec.get("video") or job.spec.get("file", ""))
     else:
         about = ", ".join(str(p) for p in job.spec.get("paths", []))
     if not long:

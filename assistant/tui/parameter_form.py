@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def field(parameter: Parameter, value: Any, prefix: str) -> Widget:
     if parameter.kind == "choice":
         made = Select([(c, c) for c in parameter.choices], value=value, allow_blank=False, compact=True, id=name)
     else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
         kinds = {"integer": "integer", "number": "number"}
         made = Input(text, id=name, type=kinds.get(parameter.kind, "text"), compact=True)  # type: ignore[arg-type]
     made.tooltip = parameter.help
@@ -51,19 +51,30 @@ def values(form: Any, table: Table, prefix: str) -> dict[str, Any]:
             found[parameter.name] = str(one.value)
         elif isinstance(one, Input) and one.value.strip():
             text = one.value.strip()
-            path = str(Path(text).expanduser().absolute()) if parameter.kind == "file" else text
+            # What begins with @ is made on the way.
+            file = parameter.kind == "file" and not text.startswith("@")
+            path = str(Path(text).expanduser().absolute()) if file else text
             found[parameter.name] = parameter.parsed(path)
     return found
 
 
 class ParameterForm(ModalScreen[dict[str, Any]]):
-    """A form of its own over the room; closes with checked values, or with nothing."""
+    """A form of its own over the room; closes with checked values, or with nothing.
+
+    `wrong(values)` says what else is wrong with them, "" for nothing.
+    """
 
     BINDINGS = bindings("form")  # type: ignore[assignment]
 
-    def __init__(self, title: str, table: Table, now: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        title: str,
+        table: Table,
+        now: Mapping[str, Any],
+        wrong: Callable[[dict[str, Any]], str] = lambda found: "",
+    ) -> None:
         super().__init__()
-        self._title, self._table, self._now = title, table, now
+        self._title, self._table, self._now, self._wrong = title, table, now, wrong
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="passage parameters"):
@@ -81,10 +92,13 @@ class ParameterForm(ModalScreen[dict[str, Any]]):
     def action_take(self) -> None:
         try:
             found = checked(values(self, self._table, "form"), self._table, self._title.lower())
+            problem = self._wrong(found)
         except GenerationError as error:
-            self.query_one("#parameter-problem", Static).update(f"{error.message}. {error.hint}")
-            return
-        self.dismiss(found)
+            problem = f"{error.message}. {error.hint}"
+        if problem:
+            self.query_one("#parameter-problem", Static).update(problem)
+        else:
+            self.dismiss(found)
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -232,6 +232,11 @@ class StudioRoom(Vertical):
         texts = [(room.prompt.strip(), room.negative.strip()) for room in self.app.query("DraftRoom")]  # type: ignore[attr-defined]
         self.app.push_screen(AnimationScreen(*(texts[0] if texts else ())))
 
+    def action_video(self) -> None:
+        from assistant.tui.video import VideoScreen
+
+        self.app.push_screen(VideoScreen())
+
     def action_captions(self) -> None:
         from assistant.tui.caption_editor import CaptionEditor
 

@@ -259,7 +259,7 @@ class TrainingScreen(ModalScreen[None]):
         }
         if self.run_shown is not None:
             self.run_shown.changed = lambda: None
-        run = TrainingRun(plan["kind"], spec, total=plan["steps"])
+        run = TrainingRun(kind=plan["kind"], spec=spec, total=plan["steps"])
         run.changed = self._show_run
         if run.begin(self.app):
             self.run_shown = run
@@ -288,8 +288,8 @@ class TrainingScreen(ModalScreen[None]):
         bar.display = run.alive
         bar.update(total=run.total if run.done else None, progress=run.done)
         self.query_one("#train-plot", LossPlot).show(run.loss, run.aside)
-        if run.sample:
-            self.query_one("#train-sample", Picture).show(run.sample)
+        if run.newest:
+            self.query_one("#train-sample", Picture).show(run.newest)
 
     def action_pause(self) -> None:
         if self.run_shown is not None:

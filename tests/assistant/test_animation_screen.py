@@ -506,10 +506,10 @@ def test_the_queue_reckons_by_the_pace_of_the_one_that_is_made() -> None:
         def notify(self, *words: Any, **options: Any) -> None: ...
 
     app, queue = App(), AnimationQueue()
-    first = queue.add(app, begun("a", ""), Path("/o/a.mp4"), "", lambda: None)
-    second = queue.add(app, begun("b", ""), Path("/o/b.mp4"), "", lambda: None)
-    assert first is not None and second is not None and queue.latest is first
-    assert queue.add(app, begun("c", ""), Path("/o/c.mp4"), "", lambda: None) is None and len(queue.runs) == 2
+    first, second, third = (AnimationRun(spec={"output": f"/o/{name}.mp4"}, total=30) for name in "abc")
+    assert queue.add(app, first) and queue.add(app, second) and queue.latest("animate") is first
+    assert queue.latest("vid2vid") is None, "a screen goes on with what it can show"
+    assert not queue.add(app, third) and len(queue.runs) == 2
     assert queue.lines() == ["a: waiting, 30 frames left", "b: waiting, 30 frames left"]
     first.on_event(app, 1, {"kind": "started"})
     now = [0.0]
@@ -537,7 +537,7 @@ def test_a_run_pauses_before_it_began() -> None:
             self.stopped += (number,)
 
     app = App()
-    run = AnimationRun({"output": "/o/a.mp4"})
+    run = AnimationRun(spec={"output": "/o/a.mp4"})
     assert run.begin(app) and run.told().startswith("waits")
     run.pause(app)
     assert app.stopped == (1,)

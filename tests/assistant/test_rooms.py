@@ -233,6 +233,8 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "jobs",
         "training",
         "animation",
+        "video",
+        "stage kinds",
         "captions",
         "caption text",
         "character",

@@ -292,7 +292,7 @@ def test_a_run_alone_pauses_before_it_began() -> None:
             self.stopped += (number,)
 
     app = App()
-    run = TrainingRun("lora", {})
+    run = TrainingRun(kind="lora", spec={})
     assert run.begin(app) and run.told().startswith("waits")
     run.pause(app)
     assert app.stopped == (1,)
