@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import BadArgument
+from assistant.jobs import finishing
 from assistant.jobs.afterwards import further
 from assistant.jobs.workshop import Workshop
 from assistant.memory import remember_animation
@@ -102,26 +103,15 @@ def _finished(
     check: Check,
 ) -> dict[str, Any]:
     """The video of the frames that were made, its pictures and measures."""
-    from generation import infotext
-    from generation.animation import filmstrips, video
     from generation.animation.frames import load
-    from generation.animation.measures import measure
 
     def read(number: int) -> Any:
         return load(made.folder / f"{number:06d}.png")
 
-    def frames() -> Any:
-        return (read(number) for number in range(made.frames))
-
-    measures: dict[str, Any] = {}
-    if spec.get("measure", True) and made.frames > 1:
-        report({"kind": "progress", "stage": "measuring", "done": 0, "total": None})
-        clip = Path(spec["clip"]) if spec.get("clip") else None
-        measures = measure(frames(), clip=clip, check=check).to_json()
+    measures = finishing.measured(read, made.frames, spec, report, check)
     about = {"kind": kind, "seed": made.seed, "settings": settings.to_json(), "measures": measures}
     about["made"] = {"frames": made.frames, "fps": settings["fps"], "size": list(made.size)}
-    spec_0 = made.spec.to_json()
-    texts = {"parameters": infotext.write(spec_0), "atelier": spec_0, "atelier_animation": about}
+    texts = finishing.told(about, made.spec.to_json())
     result = {
         "path": str(made.folder),
         "folder": str(made.folder),
@@ -140,14 +130,11 @@ def _finished(
     outputs = [] if settings["skip_video_creation"] else [output]
     outputs += [output.with_suffix(".gif")] if settings["make_gif"] and output.suffix.lower() != ".gif" else []
     for path in outputs:
-        report({"kind": "progress", "stage": "video", "done": 0, "total": None, "message": path.name})
         sound = _sound(settings, kind) if path.suffix.lower() != ".gif" else None
-        video.write(frames(), path, settings["fps"], texts=texts, sound=sound, check=check)
+        finishing.filmed(read, made.frames, settings["fps"], path, texts, sound=sound, report=report, check=check)
     if outputs:
         result["path"] = str(outputs[0])
-    for name, image in (("strip", filmstrips.strip(read, made.frames)), ("sheet", filmstrips.sheet(read, made.frames))):
-        result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
-    report({"kind": "preview", "path": result["strip"]})
+    result |= finishing.pictured(read, made.frames, output, texts, report)
     if not settings["skip_video_creation"] and output.suffix:
         result |= further(shop, settings, made.folder, output, texts, _sound(settings, kind), report, check)
     if settings["delete_imgs"] and outputs:

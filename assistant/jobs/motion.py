@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from assistant.jobs.finishing import finish
+from assistant.jobs import finishing
 from assistant.jobs.workshop import Workshop
 from assistant.memory import remember_clip
 from assistant.writing import stem_of
@@ -28,7 +28,6 @@ def motion(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
     The frames lie in <output's stem>.frames beside the video. Stopped after denoising, the same job goes on.
     """
     from generation.animation.frames import known, load
-    from generation.animation.measures import measure
     from generation.animation.motion_models import running
 
     settings = of(spec["settings"])
@@ -48,14 +47,11 @@ def motion(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
     def read(number: int) -> Any:
         return load(made.folder / f"{number:06d}.png")
 
-    measures: dict[str, Any] = {}
-    if spec.get("measure", True) and made.frames > 1:
-        report({"kind": "progress", "stage": "measuring", "done": 0, "total": None})
-        clip = Path(spec["clip"]) if spec.get("clip") else None
-        measures = measure((read(n) for n in range(made.frames)), clip=clip, check=check).to_json()
+    measures = finishing.measured(read, made.frames, spec, report, check)
     about = {"kind": "motion", "seed": made.seed, "settings": settings.to_json(), "measures": measures}
     about["made"] = {"frames": made.frames, "fps": fps, "size": list(made.size)}
-    images = finish(read, made.frames, fps, output, about, made.spec.to_json(), report=report, check=check)
+    texts = finishing.told(about, made.spec.to_json())
+    finishing.filmed(read, made.frames, fps, output, texts, report=report, check=check)
     result = {
         "path": str(output),
         "folder": str(made.folder),
@@ -67,7 +63,7 @@ def motion(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check
         "seconds": round(made.seconds, 3),
         "diffusion": round(made.diffusion, 3),
         "first": str(made.folder / "000000.png"),
-        **images,
+        **finishing.pictured(read, made.frames, output, texts, report),
         "measures": measures,
         "warnings": list(made.warnings),
     }

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from assistant.errors import BadArgument
+from assistant.jobs import finishing
 from assistant.jobs.workshop import Workshop
 from assistant.memory import remember_video
 from assistant.writing import stem_of
@@ -66,21 +67,17 @@ def vid2vid(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Chec
 def _finished(
     pipeline: Pipeline, made: Any, output: Path, spec: dict[str, Any], report: Report, check: Check
 ) -> dict[str, Any]:
-    from generation import infotext
-    from generation.animation import filmstrips, video
     from generation.animation.clips import Clip
 
     measures, filmed = _measured(made, spec, report, check)
     about: dict[str, Any] = {"kind": "vid2vid", "seeds": made.seeds, "settings": pipeline.to_json()}
     about |= {"measures": measures, "source_measures": filmed}
     about["made"] = {"frames": made.frames, "fps": made.fps, "size": list(made.size)}
-    texts: dict[str, Any] = {"atelier_animation": about}
-    if made.spec is not None:
-        shown = made.spec.to_json()
-        texts = {"parameters": infotext.write(shown), "atelier": shown, **texts}
-    report({"kind": "progress", "stage": "video", "done": 0, "total": None, "message": output.name})
+    texts = finishing.told(about, made.spec.to_json() if made.spec is not None else None)
     sound, since = _sound(pipeline, output)
-    video.write(made.all(), output, made.fps, texts=texts, sound=sound, since=since, check=check)
+    finishing.filmed(
+        made.read, made.frames, made.fps, output, texts, sound=sound, since=since, report=report, check=check
+    )
     result: dict[str, Any] = {
         "path": str(output),
         "folder": str(made.folder),
@@ -97,14 +94,7 @@ def _finished(
         "source_measures": filmed,
         "notes": [made.note] if made.note else [],
     }
-    images = (
-        ("strip", filmstrips.strip(made.read, made.frames)),
-        ("sheet", filmstrips.sheet(made.read, made.frames)),
-    )
-    for name, image in images:
-        result[name] = str(filmstrips.write(image, output.with_name(f"{output.stem}.{name}.png"), texts))
-    report({"kind": "preview", "path": result["strip"]})
-    return result
+    return result | finishing.pictured(made.read, made.frames, output, texts, report)
 
 
 def _sound(pipeline: Pipeline, output: Path) -> tuple[Path | None, float]:

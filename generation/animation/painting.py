@@ -7,9 +7,7 @@ the loop of steps to `stage`. Pictures are float32 [height, width, 3] in 0..1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.attachments import ATTACHMENTS
 from generation.conditioning import Conditioner, Conditioning, Plan
 from generation.engine import Engine, Loaded
 from generation.errors import BadSpec, RenderFailed
+from generation.hanging import hung
 from generation.networks import named
-from generation.networks.hypernetworks import hypernetworks
 from generation.prompts.grammar import parse
 from generation.sampling import slerp
 from generation.specs import RenderSpec
@@ -84,12 +81,7 @@ class Painter:
         family = loaded.entry.family
         hypers = named.hypernetworks(parse(spec.prompt).networks, self._entries, family)
         try:
-            with ExitStack() as hung:
-                hung.enter_context(hypernetworks(loaded.pipe.unet, hypers))
-                for name, place in ATTACHMENTS.items():
-                    if getattr(spec, name):
-                        module, attribute = place.split(":")
-                        hung.enter_context(getattr(import_module(module), attribute)(stage))
+            with hung(stage, hypers):
                 made = _denoised(stage, frame)
         except torch.OutOfMemoryError as error:
             self._engine.unload()

@@ -46,15 +46,21 @@ def lora(catalogue: Catalogue, name: str, model: ModelEntry) -> ModelEntry:
     return found
 
 
-def _fitting(catalogue: Catalogue, model: ModelEntry) -> ModelEntry:
+def able(catalogue: Catalogue, model: ModelEntry) -> list[ModelEntry]:
+    """The motion modules that fit a checkpoint; that of the demo comes with the program."""
     known = [entry for entry in catalogue.entries() if entry.kind == KIND and entry.format != LORA]
-    able = [entry for entry in known if not entry.problem and _fits(entry, model)]
-    if not able:
+    found = [entry for entry in known if not entry.problem and _fits(entry, model)]
+    return [look(DEMO), *found] if model.path == str(BUNDLED) and DEMO.is_file() else found
+
+
+def _fitting(catalogue: Catalogue, model: ModelEntry) -> ModelEntry:
+    fitting = able(catalogue, model)
+    if not fitting:
         raise UnknownModel(f"there is no motion module for {model.name}", PROVIDE)
-    if len(able) > 1:
-        names = ", ".join(entry.name for entry in able[:6])
-        raise UnknownModel(f"{len(able)} motion modules fit {model.name}: {names}", "Name one under motion.")
-    return able[0]
+    if len(fitting) > 1:
+        names = ", ".join(entry.name for entry in fitting[:6])
+        raise UnknownModel(f"{len(fitting)} motion modules fit {model.name}: {names}", "Name one under motion.")
+    return fitting[0]
 
 
 def _fits(entry: ModelEntry, model: ModelEntry) -> bool:

@@ -37,7 +37,7 @@ def low_pass(shape: tuple[int, int, int], kind: str, space: float, time: float, 
     if kind == "gaussian":
         kept = torch.exp(-square / (2 * space**2))
     elif kind == "ideal":
-        kept = (square <= (2 * space) ** 2).double()
+        kept = (square <= 2 * space).double()  # the authors' own bound, of squares
     else:
         kept = 1 / (1 + (square / space**2) ** order)
     return kept.float()

@@ -75,7 +75,8 @@ def _behind(module: nn.Module, frames: int, scale: float) -> Any:
         hidden: Tensor = output[0] if isinstance(output, tuple) else output
         if len(hidden) % frames:
             raise ValueError(f"a batch of {len(hidden)} holds no whole clips of {frames} frames")
-        moved = module(hidden, num_frames=frames)
+        # With channels last torch 2.13 dies on a CPU in the way back of clips of fewer than 8 frames.
+        moved = module(hidden.contiguous(), num_frames=frames)
         if scale != 1:
             moved = torch.lerp(hidden, moved, scale)
         return (moved, *output[1:]) if isinstance(output, tuple) else moved

@@ -1,7 +1,7 @@
 """Clips longer than a motion module sees at once: attention over time in windows that overlap (FreeNoise).
 
-Each window goes through a block on its own; where several cover a frame, their answers are averaged, the middle of a
-window counting most (Qiu et al. 2023, arXiv:2310.15169, equation 9). For lengths that the stride divides the results
+Each window is attended on its own; where several cover a frame, their answers are averaged, the middle of a window
+counting most (Qiu et al. 2023, arXiv:2310.15169, equation 9). For lengths that the stride divides the results
 are those of diffusers' FreeNoiseTransformerBlock.
 """
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 
 class Windowed(nn.Module):
-    """A block of a motion module over windows of `context` frames, `stride` apart."""
+    """A block of a motion module whose attention sees windows of `context` frames, `stride` apart."""
 
-    def __init__(self, block: nn.Module, context: int, stride: int) -> None:
+    def __init__(self, block: Any, context: int, stride: int) -> None:
         super().__init__()
         self.block, self.context, self.stride = block, context, stride
 
@@ -33,9 +33,18 @@ class Windowed(nn.Module):
         total, made = torch.zeros_like(hidden_states[:1, :, :1]), torch.zeros_like(hidden_states)
         for begin in starts(frames, self.context, self.stride):
             span = slice(begin, begin + self.context)
-            made[:, span] += self.block(hidden_states[:, span], **further) * weights
+            made[:, span] += self._attended(hidden_states[:, span]) * weights
             total[:, span] += weights
-        return made / total
+        made = made / total
+        ahead: Tensor = self.block.ff(self.block.norm3(made)) + made
+        return ahead
+
+    def _attended(self, hidden: Tensor) -> Tensor:
+        """The block without its last part, which sees each frame alone."""
+        block = self.block
+        for norm, attention in ((block.norm1, block.attn1), (block.norm2, block.attn2)):
+            hidden = attention(block.pos_embed(norm(hidden))) + hidden
+        return hidden
 
 
 def starts(frames: int, context: int, stride: int) -> list[int]:

@@ -13,7 +13,7 @@ from generation.training import footprint, presets
 from generation.training.datasets import Dataset, Picture
 from generation.training.plan import make
 from generation.training.planned import Base, Machine, Plan
-from generation.training.settings import TABLES, TrainingSpec, table
+from generation.training.settings import TrainingSpec, table
 
 GIB = 2**30
 SD15 = Base("photo", "sd15", 512)
@@ -102,7 +102,7 @@ def test_missing_captions_are_told_with_what_stands_in() -> None:
     assert made.to_json()["pictures"][0]["caption"] == "ohwx man"
 
 
-@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("kind", presets.KINDS)
 @pytest.mark.parametrize("subject", presets.SUBJECTS)
 @pytest.mark.parametrize("base", [SD15, SDXL, DEMO, Base("two", "sd2-v", 768)], ids=lambda base: base.family)
 def test_a_plans_settings_are_a_training(kind: str, subject: str, base: Base) -> None:
