@@ -77,7 +77,8 @@ class Motion:
 
     def write(self, path: Path, metadata: Mapping[str, str]) -> list[Path]:
         """The module's file, and the network's beside it."""
-        paths = [modules.write(path, self.module, metadata, self._settings["save_precision"])]
+        precision, frames = self._settings["save_precision"], self._settings["frames"]
+        paths = [modules.write(path, self.module, metadata, precision, frames)]
         if self.adapter is not None:
             paths += self.adapter.write(path.with_name(f"{path.stem}.adapter.safetensors"), metadata)
         return paths

@@ -39,7 +39,6 @@ from generation.prompts.grammar import parse
 from generation.specs import LARGEST_SEED, RenderSpec
 from generation.stage import Check, Report, Stage
 
-FRAMES, FPS = 16, 8.0
 LATENTS = "latents.npy"
 SHOWN = 4  # frames of a preview
 
@@ -73,9 +72,12 @@ class _Making:
         self.module = finding.module(engine.catalogue, settings["motion"], self.entry)
         self.loras = [(finding.lora(engine.catalogue, name, self.entry), weight) for name, weight in settings.loras]
         self.clip = Clip(settings["video"]) if settings["video"] else None
-        self.count = settings["frames"] or FRAMES
+        trained = modules.trained_on(Path(self.module.path))
+        self.count = settings["frames"] or trained
         if self.clip is not None and not settings["frames"] and self.clip.frames:
-            self.count = min(self.clip.frames, FRAMES)
+            self.count = min(self.clip.frames, trained)
+        self.context = settings["context"] or trained
+        self.stride = settings["stride"] or max(self.context // 4, 1)
         self.spec = self._resolved(spec)
         self.told = None
         if settings.prompts:
@@ -140,8 +142,8 @@ class _Making:
         init = self._init(stage)
         try:
             with ExitStack() as held:
-                if settings["context"] < self.count:
-                    held.enter_context(windows.windowed(module, settings["context"], settings["stride"]))
+                if self.context < self.count:
+                    held.enter_context(windows.windowed(module, self.context, self.stride))
                 held.enter_context(hooks.moving(loaded.pipe.unet, module, self.count, scale=settings["scale"]))
                 held.enter_context(hung(stage, hypers))
                 made = self._rounds(stage, init)
@@ -183,10 +185,9 @@ class _Making:
 
     def _noise(self, stage: ClipStage) -> Tensor:
         noise = stage.noise(*stage.size)
-        settings = self.settings
-        if settings["free_noise"] and settings["context"] < self.count:
+        if self.settings["free_noise"] and self.context < self.count:
             generator = torch.Generator("cpu").manual_seed(self.seed)
-            noise = free.shuffled(noise, settings["context"], settings["stride"], generator)
+            noise = free.shuffled(noise, self.context, self.stride, generator)
         return noise
 
     def _init(self, stage: ClipStage) -> Tensor | None:
@@ -251,11 +252,11 @@ class _Making:
         unet = loaded.pipe.unet
         module.to(loaded.pipe._execution_device, unet.dtype)
         places = modules.frames_of(module)
-        longest = min(self.settings["context"], self.count)
+        longest = min(self.context, self.count)
         if longest > places:
             raise BadSpec(
                 f"{self.module.name} tells {places} frames apart, not {longest}",
-                f"Set context to {min(places, FRAMES)}: longer clips are seen in windows.",
+                "Leave context out: longer clips are seen in windows.",
             )
         return module
 

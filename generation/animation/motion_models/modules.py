@@ -28,7 +28,9 @@ from generation.networks.exporting import PRECISIONS, aside
 
 HINT = "Give a motion module of AnimateDiff (.safetensors, .ckpt) or its folder of diffusers."
 HEADS, GROUPS, FRAMES = 8, 32, 32
+USUAL = 16  # frames of the clips that published modules were trained on
 CONFIG = "atelier_motion"  # the metadata's field
+CONFIGURED = ("motion_num_attention_heads", "motion_norm_num_groups", "motion_max_seq_length")
 # The original code's names -> diffusers', and back.
 RENAMED = (
     (".temporal_transformer.", "."), (".attention_blocks.0.", ".attn1."), (".attention_blocks.1.", ".attn2."),
@@ -49,7 +51,8 @@ def load(path: Path, dtype: torch.dtype = torch.float32) -> MotionAdapter:
     tensors = {name: tensor for name, tensor in tensors.items() if "pos_encoder" not in name}
     if any(".lora" in name or "_lora." in name for name in tensors):
         raise BadWeights(f"{path.name} is a motion LoRA, not a motion module", "Name it under loras, and a module too.")
-    config = configuration(tensors, places or FRAMES, path.name) | _said(path)
+    config = configuration(tensors, places or FRAMES, path.name)
+    config |= {name: value for name, value in _metadata(path).items() if name in CONFIGURED}
     try:
         with torch.device("meta"):
             adapter = MotionAdapter(**config)
@@ -104,12 +107,17 @@ def adapter_beside(path: Path) -> Path | None:
     return beside if beside.is_file() else None
 
 
-def write(path: Path, adapter: Any, metadata: Mapping[str, str], precision: str = "fp16") -> Path:
-    """The module as AnimateDiff's single file, with its configuration in the metadata; whole or not there."""
-    config = {
-        name: adapter.config[name] for name in
-        ("motion_num_attention_heads", "motion_norm_num_groups", "motion_max_seq_length")
-    }  # fmt: skip
+def trained_on(path: Path) -> int:
+    """The frames of the clips that a module was trained on: what its file says, or AnimateDiff's 16."""
+    return int(_metadata(path).get("frames", USUAL))
+
+
+def write(path: Path, adapter: Any, metadata: Mapping[str, str], precision: str = "fp16", frames: int = USUAL) -> Path:
+    """The module as AnimateDiff's single file, its configuration in the metadata; whole or not there.
+
+    `frames` is what `trained_on` will say.
+    """
+    config = {**{name: adapter.config[name] for name in CONFIGURED}, "frames": frames}
     tensors = {
         original_name(name): tensor.detach().to("cpu", PRECISIONS[precision]).contiguous()
         for name, tensor in adapter.state_dict().items()
@@ -140,17 +148,16 @@ def _counted(names: Mapping[str, Any]) -> set[str]:
     return {name for name in names if "pos_embed" in name}
 
 
-def _said(path: Path) -> dict[str, Any]:
-    """What the metadata says of the configuration."""
+def _metadata(path: Path) -> dict[str, int]:
+    """What Atelier's trainer wrote into a file; {} for one of another origin."""
     if path.suffix.lower() != ".safetensors":
         return {}
-    with safe_open(str(path), "pt") as file:
-        text = (file.metadata() or {}).get(CONFIG, "{}")
     try:
-        found = json.loads(text)
-        names = ("motion_num_attention_heads", "motion_norm_num_groups", "motion_max_seq_length")
-        return {name: int(found[name]) for name in names if name in found}
-    except (ValueError, TypeError):
+        with safe_open(str(path), "pt") as file:
+            found = json.loads((file.metadata() or {}).get(CONFIG, "{}"))
+        return {name: int(found[name]) for name in (*CONFIGURED, "frames") if name in found}
+    # safetensors answers damage with errors of its own.
+    except Exception:
         return {}
 
 

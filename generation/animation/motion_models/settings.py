@@ -31,15 +31,16 @@ from generation.recipes.reading import FIELDS
 from generation.specs import RenderSpec
 from generation.tables import loaded, text_of
 
+WINDOW = 16  # frames that nearly all motion modules were trained on
 FILTERS = ("butterworth", "gaussian", "ideal")
 MOTION: tuple[Parameter, ...] = (
     Parameter("motion", "text", "", "Motion module, a name or path; none: the one that fits the checkpoint"),
-    Parameter("frames", "integer", 0, "Frames of the clip; 0: the model's own number, 16 for a motion module", 0, 2048),
+    Parameter("frames", "integer", 0, "Frames of the clip; 0: as many as the model was trained on", 0, 2048),
     Parameter("fps", "number", 0.0, "Frames a second; 0: the model's own, 8 for a motion module", 0, 120),
     Parameter("scale", "number", 1.0, "How strongly the motion module acts; 0: single pictures", 0, 2),
     Parameter("adapter", "number", 1.0, "Strength of the network that lies beside the module, where one does", 0, 2),
-    Parameter("context", "integer", 16, "Frames that a motion module sees at once; more are seen in windows", 2, 128),
-    Parameter("stride", "integer", 4, "Frames from one window to the next", 1, 128),
+    Parameter("context", "integer", 0, "Frames a motion module sees at once, more in windows; 0: as trained", 0, 128),
+    Parameter("stride", "integer", 0, "Frames from one window to the next; 0: a quarter of one", 0, 128),
     Parameter("free_noise", "flag", True, "Frames behind the first window begin from its noise, shuffled (FreeNoise)"),
     Parameter("free_init", "integer", 0, "Times the clip is made again from its own slow motion (FreeInit)", 0, 8),
     Parameter("free_init_filter", "choice", "butterworth", "How slow motion is told from fast", choices=FILTERS),
@@ -148,8 +149,9 @@ def of(data: Mapping[str, Any]) -> MotionSettings:
             fields[entry] = _of_frames(fields[entry], bool(values["video"]))
     if any(isinstance(one, Mapping) and one.get("image") == FRAME for one in fields.get("references") or ()):
         raise BadSpec(f"a reference cannot be {FRAME}: it is one picture for the whole clip", "Name a picture.")
-    if values["stride"] > values["context"]:
-        raise BadSpec("stride is larger than context: frames would be left out", f"Give 1 to {values['context']}.")
+    context = values["context"] or WINDOW
+    if values["stride"] > context:
+        raise BadSpec("stride is larger than context: frames would be left out", f"Give 1 to {context}.")
     made = MotionSettings(name, values, fields, prompts, _loras(data.get("motion_loras")))
     if made.spec().operation != "txt2img":
         raise BadSpec("a clip is made from noise or a video", "Take the operation out.")

@@ -108,6 +108,15 @@ def test_long_clips_are_seen_in_windows(module: Path, engine: Engine, tmp_path: 
         running.run(settings(module, frames=40, context=40), tmp_path / "over", engine, seed=5)
 
 
+def test_a_clip_is_as_long_as_those_its_module_was_trained_on(engine: Engine, tmp_path: Path) -> None:
+    adapter = begin(load(look(BUNDLED), "cpu", torch.float32).unet, 16)
+    path = modules.write(tmp_path / "five.safetensors", adapter, {}, "fp16", 5)
+    told = of({"prompt": "an apple", "motion": str(path), "steps": 1})
+    assert running.run(told, tmp_path / "clip", engine, seed=5).frames == 5
+    longer = animatediff._Making(told.changed({"frames": 9}), tmp_path / "x", engine, 5, False, print, lambda: None)
+    assert (longer.count, longer.context, longer.stride) == (9, 5, 1)
+
+
 def test_free_init_makes_the_clip_again(module: Path, engine: Engine, tmp_path: Path) -> None:
     stages: list[str] = []
     told = settings(module, free_init=1)

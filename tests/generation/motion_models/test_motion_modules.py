@@ -91,6 +91,8 @@ def test_a_file_and_a_folder_are_read_back(unet: Any, tmp_path: Path, precision:
     for name, tensor in adapter.state_dict().items():
         assert (found.state_dict()[name] - tensor).abs().max() <= limit, name
     assert modules.frames_of(found) == 40 and found.config.motion_norm_num_groups == 16
+    assert modules.trained_on(path) == 16
+    assert modules.trained_on(modules.write(tmp_path / "short.safetensors", adapter, {}, precision, 6)) == 6
     adapter.save_pretrained(tmp_path / "folder")
     again = modules.load(tmp_path / "folder")
     assert all(torch.equal(again.state_dict()[name], one) for name, one in adapter.state_dict().items())

@@ -193,6 +193,14 @@ def test_presets_there_are_not(names: tuple[str, str, str]) -> None:
     assert told.value.hint
 
 
+def test_clips_have_no_plan() -> None:
+    for kind in presets.KINDS:
+        presets.require(kind)
+    with pytest.raises(BadSpec, match="a training of motion has no plan") as caught:
+        presets.preset("motion", "style", "sd15")
+    assert "atelier train motion --help" in caught.value.hint
+
+
 def test_what_the_memory_decided_is_told_from_what_the_preset_says() -> None:
     data = dataset((1024, 1024))
     assert plan(data, SDXL).sources["text_rate"].startswith("kohya") and plan(data, SDXL).settings["text_rate"] == 1e-5
