@@ -14,6 +14,7 @@ from pathlib import Path
 from assistant.cli.table import COMMANDS
 from assistant.settings import SETTINGS
 from assistant.tui.keys import KEYS
+from generation.animation.motion_models.settings import MOTION
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -43,7 +44,16 @@ def settings() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"commands": commands, "keys": keys, "settings": settings}
+def motion() -> str:
+    """One row a setting of a clip's file."""
+    rows = ["| setting | default | what it is |", "|---|---|---|"]
+    for parameter in MOTION:
+        choices = f" ({', '.join(parameter.choices)})" if parameter.choices else ""
+        rows.append(f"| `{parameter.name}` | `{parameter.default!r}` | {parameter.help}{choices} |")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"commands": commands, "keys": keys, "motion": motion, "settings": settings}
 
 
 def rewritten(text: str) -> str:

@@ -17,7 +17,7 @@ from assistant.pace import eta
 from assistant.paths import Paths
 from assistant.settings import Settings
 from generation.training.plan_remarks import TITLES
-from generation.training.presets import DEFAULT, MEMORIES
+from generation.training.presets import DEFAULT, MEMORIES, require
 from generation.training.settings import TABLES, table
 from knowledge.screen import shown
 
@@ -28,6 +28,7 @@ def plan(options: argparse.Namespace, paths: Paths, settings: Settings) -> Resul
     """What a training would do; that it does not fit into the memory is said in it."""
     if options.kind not in TABLES:
         raise BadArgument(f'there is no training of a "{options.kind}"', nearest(options.kind, list(TABLES)))
+    require(options.kind)
     if options.memory is not None and not 0 < options.memory <= 10_000:
         raise BadArgument(f"a memory of {options.memory:g} GB cannot be", f"Give such as {MEMORIES[0]} or 24.")
     spec = {

@@ -27,9 +27,10 @@ def plan(shop: Workshop, spec: dict[str, Any], *, report: Report, check: Check) 
     from importlib.util import find_spec
 
     from generation import fitting, loading, memory, pictures
-    from generation.training import checks, contact, datasets, planned, speed
+    from generation.training import checks, contact, datasets, planned, presets, speed
     from generation.training import plan as planning
 
+    presets.require(spec.get("kind", "lora"))
     folder = Path(spec["dataset"])
     contact_file = pictures.target(Path(spec["contact"])) if spec.get("contact") else None
     dataset = datasets.read(folder, check)

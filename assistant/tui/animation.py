@@ -15,7 +15,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label, OptionList, ProgressBar, Static
 
 from assistant.tui.animation_run import AnimationRun
-from assistant.tui.dialogs import Confirm
 from assistant.tui.edited_file import EditedFile
 from assistant.tui.film import PROMPTS, TABLE, Film, begun, opened, problem, shown_value
 from assistant.tui.film_rows import FilmRows
@@ -31,7 +30,7 @@ from knowledge.screen import shown
 
 KEYS = (
     "← → frame  Shift+← → key  G go  Enter value  Del remove  Space still  T settings  S save  F5 animate  "
-    "P pause  X stop  O video to video  V picture  Esc close"
+    "P pause  X stop  M clip  O video to video  V picture  Esc close"
 )
 UNTITLED = "animation"
 
@@ -328,23 +327,19 @@ class AnimationScreen(FilmScreen):
             return
         plot = self.query_one("#anim-plot", TimelinePlot)
         plot.show(Shown(**{**vars(plot.shown), "made": self._made()}))
-        if run.others and run.result is None and not isinstance(self.app.screen, Confirm):
-            self._offer_fresh(run)
-
-    def _offer_fresh(self, run: AnimationRun) -> None:
-        """Frames of former settings are there: they are thrown away only when the person says so."""
-        question = f"{run.name} has frames of other settings. Throw them away and make all anew?"
-
-        def take(yes: bool | None) -> None:
-            if yes:
-                run.begin(self.app, fresh=True)
-            else:
-                run.message, run.state = "its former frames are kept; S saves under another name", "stopped"
-                self.say(run.message)
-
-        self.app.push_screen(Confirm(question, "Make anew", "Keep them"), take)
+        self.offer_fresh(run)
 
     # The rest
+
+    def action_moving(self) -> None:
+        """Go on to a clip that moves by itself."""
+
+        def go() -> None:
+            from assistant.tui.motion import MotionScreen
+
+            self.app.switch_screen(MotionScreen())
+
+        self.file.unless_lost(self.film, "Go on", go)
 
     def action_over(self) -> None:
         """Go on to a film that is made over by stages."""

@@ -55,10 +55,12 @@ class AnimationQueue:
         """A line for each that is not over; those that wait are reckoned by the pace of the one that is made."""
         pace = next((run.pace for run in self.alive if run.pace is not None), None)
         told, before = [], 0.0
+        known = True  # behind one whose length nobody knows yet nothing is
         for run in self.alive:
             left = max(run.total - run.done, 0)
             before += run.left if run.left is not None else left * (pace or 0.0)
-            ready = f", ready in {eta(before)}" if pace is not None else ""
+            known = known and (run.left is not None or (pace is not None and run.total > 0))
+            ready = f", ready in {eta(before)}" if known else ""
             frames = f", {left} frames left" if run.total else ""  # a film's are counted when it is read
             if run is not but:
                 told.append(f"{run.name}: {run.state}{frames}{ready}")

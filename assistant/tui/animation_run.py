@@ -17,6 +17,7 @@ from assistant.tui.long_run import FAILED, LongRun
 
 # What `generation.animation.frames` says of a folder that must not be mixed.
 OTHERS = "holds frames of other settings"
+MEASURED = {"warp_error": "warp error", "motion": "motion", "flicker": "flicker", "consistency": "consistency"}
 
 
 @dataclass(kw_only=True)
@@ -98,6 +99,10 @@ class AnimationRun(LongRun):
 
 def _beside(made: dict[str, Any], filmed: dict[str, Any]) -> str:
     """How steady a video is, and in brackets what it was made of."""
-    names = {"warp_error": "warp error", "motion": "motion", "flicker": "flicker", "consistency": "consistency"}
-    told = [f"{name} {made[key]:.3g} ({filmed[key]:.3g})" for key, name in names.items()]
+    told = [f"{name} {figure(made[key])} ({figure(filmed[key])})" for key, name in MEASURED.items()]
     return f"{', '.join(told)}; in brackets the film's"
+
+
+def figure(value: float) -> str:
+    """A measure to three digits; of what is larger no more is told than whole numbers."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -288,6 +288,7 @@ class Atelier(App[None]):
         yield SystemCommand(
             "Animate", "Prompts and schedules on a timeline (Ctrl+Y)", partial(self._in_studio, "animate")
         )
+        yield SystemCommand("Moving clip", "A clip by a motion model", partial(self._in_studio, "motion"))
         yield SystemCommand("Video to video", "Make a film over by stages", partial(self._in_studio, "video"))
         yield SystemCommand(
             "Weigh a character", "Sliders over a tree of networks", partial(self._in_studio, "character")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
@@ -28,10 +29,13 @@ class Confirm(ModalScreen[bool]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")
 
-    def key_y(self) -> None:
+    # An answer is no key of the screen below, which is the one there when the event goes on.
+    def key_y(self, event: Key) -> None:
+        event.stop()
         self.dismiss(True)
 
-    def key_n(self) -> None:
+    def key_n(self, event: Key) -> None:
+        event.stop()
         self.dismiss(False)
 
 

@@ -25,7 +25,7 @@ class EditedFile:
     """`path` is None for what was never saved. `say` shows one line; `what` is edited, `usual` its name otherwise."""
 
     def __init__(self, app: Any, say: Callable[[str], None], what: str, usual: str) -> None:
-        self._app, self._say, self._what, self._usual = app, say, what, usual
+        self._app, self._say, self._what, self.usual = app, say, what, usual
         self.path: Path | None = None
         self._kept = False  # what is there would be lost by saving over it
         self._saved: Any = None
@@ -52,7 +52,7 @@ class EditedFile:
         if self.path is not None and not self._kept:
             self._write(edited, self.path, saved)
             return
-        usual = Path(self._usual)
+        usual = Path(self.usual)
         proposed = (self.path.parent if self.path else folder) / f"{self.name or usual.stem}{usual.suffix}"
 
         def take(text: str | None) -> None:

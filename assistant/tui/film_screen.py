@@ -14,8 +14,9 @@ from textual.widgets import Input, OptionList, ProgressBar, Static
 
 from assistant.tui.animation_queue import AnimationQueue
 from assistant.tui.animation_run import AnimationRun
-from assistant.tui.dialogs import Ask
+from assistant.tui.dialogs import Ask, Confirm
 from assistant.tui.edited_file import EditedFile
+from assistant.tui.long_run import STOPPED
 from assistant.tui.picture import Picture
 
 UNKNOWN = 10**9  # frames, where they were not counted yet
@@ -103,15 +104,17 @@ class FilmScreen(ModalScreen[None]):
         """The latest run of what is shown."""
         return self.queue.of(self.output())
 
-    def begin(self, run: AnimationRun) -> None:
-        """Make it, unless it is being made."""
-        now = self.run_shown()
+    def begin(self, run: AnimationRun) -> bool:
+        """Make it, unless it is being made; whether it was taken."""
+        now = self.queue.of(run.output)
         if now is not None and now.alive:
             self.say("It is being made already; P pauses it, X stops it.")
-            return
+            return False
         run.changed = self.show_run
-        if self.queue.add(self.app, run):
-            self.show_run()
+        if not self.queue.add(self.app, run):
+            return False
+        self.show_run()
+        return True
 
     def action_pause(self) -> None:
         if (run := self.run_shown()) is not None:
@@ -131,9 +134,28 @@ class FilmScreen(ModalScreen[None]):
         if run is None:
             return
         self.say("\n".join([run.told(), *self.queue.lines(but=run)]))
-        bar.update(total=run.total or None, progress=run.done)
+        done, total = run.bar
+        bar.update(total=total or None, progress=done)
+        self.show_newest(run)
+
+    def show_newest(self, run: AnimationRun) -> None:
+        """The picture of a run, behind everything it says."""
         if run.newest:
             self.picture.show(run.newest)
+
+    def offer_fresh(self, run: AnimationRun) -> None:
+        """Frames of former settings are there: they are thrown away only when the person says so."""
+        question = f"{run.name} has frames of other settings. Throw them away and make all anew?"
+
+        def take(yes: bool | None) -> None:
+            if yes:
+                run.begin(self.app, fresh=True)
+            else:
+                run.message, run.state = "its former frames are kept; S saves under another name", STOPPED
+                self.say(run.message)
+
+        if run.others and run.result is None and not isinstance(self.app.screen, Confirm):
+            self.app.push_screen(Confirm(question, "Make anew", "Keep them"), take)
 
     # The rest
 

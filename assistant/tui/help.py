@@ -17,7 +17,8 @@ TITLES = {
     "picture": "A picture, beside the text or in the gallery", "result": "The picture beside the text",
     "gallery": "Gallery", "attachments": "Hung onto a render (Ctrl+K)", "form": "Forms", "recipe": "Running a recipe",
     "character": "Weighing a character", "merge": "Merging",
-    "training": "Training", "animation": "Animating", "video": "Video to video", "stage kinds": "Adding a stage",
+    "training": "Training", "animation": "Animating", "video": "Video to video",
+    "moving clip": "A clip that moves by itself", "stage kinds": "Adding a stage",
     "captions": "Captions of a dataset", "caption text": "A caption",
     "mask": "Drawing a mask", "mask screen": "The mask as a whole", "jobs": "Jobs",
 }  # fmt: skip

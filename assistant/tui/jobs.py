@@ -161,6 +161,9 @@ def _about(job: Job, *, long: bool = False) -> str:
         about = f"{job.spec.get('dataset', '')} on {job.spec.get('model', '')}"
     elif job.kind == "animate":
         about = str(job.spec.get("video") or job.spec.get("name", ""))
+    elif job.kind == "motion":
+        told = job.spec.get("settings", {})
+        about = str(told.get("prompt") or next(iter(told.get("prompts", {}).values()), job.spec.get("name", "")))
     elif job.kind == "vid2vid":
         about = str(job.spec.get("video") or job.spec.get("file", ""))
     else:

@@ -57,6 +57,11 @@ class LongRun:
         """Whether asking again goes on from what there is."""
         return self.state in {PAUSED, STOPPED, FAILED}
 
+    @property
+    def bar(self) -> tuple[int, int]:
+        """(done, total) as a bar shows them; a total of 0 is not known yet."""
+        return self.done, self.total
+
     def begin(self, app: Any, **more: Any) -> bool:
         """Ask for the job, or for the rest of it, with `more` in its spec; whether it was taken."""
         number = app.submit(self.job, {**self.spec, **more}, lambda number, event: self.on_event(app, number, event))

@@ -61,7 +61,7 @@ def values(form: Any, table: Table, prefix: str) -> dict[str, Any]:
 class ParameterForm(ModalScreen[dict[str, Any]]):
     """A form of its own over the room; closes with checked values, or with nothing.
 
-    `wrong(values)` says what else is wrong with them, "" for nothing.
+    `wrong(values)` says what else is wrong with them, "" for nothing; `at` is the parameter that is gone to.
     """
 
     BINDINGS = bindings("form")  # type: ignore[assignment]
@@ -72,9 +72,10 @@ class ParameterForm(ModalScreen[dict[str, Any]]):
         table: Table,
         now: Mapping[str, Any],
         wrong: Callable[[dict[str, Any]], str] = lambda found: "",
+        at: str = "",
     ) -> None:
         super().__init__()
-        self._title, self._table, self._now, self._wrong = title, table, now, wrong
+        self._title, self._table, self._now, self._wrong, self._at = title, table, now, wrong, at
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="passage parameters"):
@@ -85,6 +86,10 @@ class ParameterForm(ModalScreen[dict[str, Any]]):
                     yield Label(parameter.help, classes="parameter-help", markup=False)
             yield Static("", id="parameter-problem", markup=False)
             yield Label("Enter or Ctrl+S takes it   Esc close", classes="passage-keys")
+
+    def on_mount(self) -> None:
+        if self._at in {parameter.name for parameter in self._table}:
+            self.query_one(f"#form-{self._at}").focus()
 
     def on_input_submitted(self) -> None:
         self.action_take()

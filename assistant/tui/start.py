@@ -14,8 +14,9 @@ def start(paths: Paths, home: str | None) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AssistantError("there is no terminal to open Atelier in", "Use a command: atelier --help.")
     settings = Settings(paths.make().settings)
-    if settings["look.preview"] in {"auto", "sixel", "kitty"}:
-        # Asks the terminal for its graphics protocol and cell size; no answer comes once the app reads the keys.
+    if settings["look.preview"] != "off":
+        # Asks the terminal for its graphics protocol and cell size, whatever is drawn; once the app reads the keys no
+        # answer comes, and its last letter, c, is taken for one.
         import textual_image.renderable  # noqa: F401
 
     from assistant.tui.app import Atelier

@@ -237,6 +237,11 @@ class StudioRoom(Vertical):
 
         self.app.push_screen(VideoScreen())
 
+    def action_motion(self) -> None:
+        from assistant.tui.motion import MotionScreen
+
+        self.app.push_screen(MotionScreen())
+
     def action_captions(self) -> None:
         from assistant.tui.caption_editor import CaptionEditor
 

@@ -21,14 +21,14 @@ from assistant.tui.keys import bindings
 from assistant.tui.loss_plot import LossPlot
 from assistant.tui.parameter_form import ParameterForm
 from assistant.tui.picture import Picture
-from assistant.tui.training_plan import Row, rows, summary
+from assistant.tui.training_plan import Row, rows, summary, unplanned
 from assistant.tui.training_run import TrainingRun
 from generation.catalogue import Catalogue
 from generation.errors import GenerationError
-from generation.training.presets import MEMORIES, SUBJECTS
+from generation.training.presets import KINDS, MEMORIES, SUBJECTS
 from generation.training.settings import TABLES, table
 
-DATASET = "A folder of pictures, or a JSONL file"
+DATASET = "A folder of pictures or clips, or a JSONL file"
 HERE = "here"  # the memory of this machine
 
 
@@ -125,7 +125,7 @@ class TrainingScreen(ModalScreen[None]):
             # Settings of another kind may not exist here.
             known = {parameter.name for parameter in table(self.kind)}
             self._given = {name: value for name, value in self._given.items() if name in known}
-        if self._plan is not None:
+        if self._plan is not None or self._asked:
             self.plan()
 
     def plan(self) -> None:
@@ -134,9 +134,15 @@ class TrainingScreen(ModalScreen[None]):
         if not text:
             self._say("Name a folder of pictures or a JSONL file first.")
             return
+        dataset = str(Path(text).expanduser().absolute())
+        if self.kind not in KINDS:
+            self._asked = 0  # a plan that still comes is of another kind
+            self._plan = unplanned(self.kind, dataset, self._chosen("model"), self._given)
+            self._fill(self._plan)
+            return
         memory = self._chosen("memory")
         spec = {
-            "dataset": str(Path(text).expanduser().absolute()),
+            "dataset": dataset,
             "model": self._chosen("model"),
             "kind": self.kind,
             "preset": self._chosen("preset"),
@@ -230,6 +236,9 @@ class TrainingScreen(ModalScreen[None]):
         self.app.push_screen(ParameterForm(f"Training a {self.kind}", table(self.kind), planned), take)
 
     def action_captions(self) -> None:
+        if self.kind not in KINDS:
+            self._say("The captions of clips are text files beside them: cat.txt for cat.mp4.")
+            return
         from assistant.tui.caption_editor import CaptionEditor
 
         text = self.query_one("#train-dataset", Input).value.strip()

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from assistant.pace import eta
 from generation.training.plan_remarks import TITLES
+from generation.training.settings import table
 from knowledge.screen import shown
 
 FEW = 40  # rows of a kind; the shell's `--json` has all
@@ -24,7 +25,10 @@ class Row:
 
 
 def rows(plan: dict[str, Any]) -> list[Row]:
-    """Buckets, remarks with their pictures, then every picture with its bucket."""
+    """Buckets, remarks with their pictures, then every picture with its bucket; without a plan the settings."""
+    if "images" not in plan:
+        told = [(one.name.replace("_", " "), plan["settings"][one.name]) for one in table(plan["kind"])]
+        return [Row(Text.assemble((f"{name:<22}", "cyan"), shown(str(value)))) for name, value in told]
     found = []
     for bucket in plan["buckets"]:
         size = "x".join(map(str, bucket["size"]))
@@ -51,8 +55,17 @@ def rows(plan: dict[str, Any]) -> list[Row]:
     return found
 
 
+def unplanned(kind: str, dataset: str, model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What stands where a plan would, for a kind that has none: its usual settings, with those given."""
+    settings = {one.name: one.default for one in table(kind)} | given
+    return {"kind": kind, "dataset": dataset, "model": model, "settings": settings, "steps": settings["steps"],
+            "fits": True, "pictures": []}  # fmt: skip
+
+
 def summary(plan: dict[str, Any]) -> str:
     """What is done with how many pictures, and what it takes."""
+    if "images" not in plan:
+        return f"A training of {plan['kind']} has no plan: no guide gives figures for clips. These are its settings."
     seconds = plan["seconds_estimate"]
     time = "time unknown" if seconds is None else f"about {eta(seconds)}"
     fits = "" if plan["fits"] else ", more than there is"

@@ -41,8 +41,18 @@ class Preset:
     text_share: float
 
 
+def require(kind: str) -> None:
+    """Raises `BadSpec` for a kind of training that no preset has figures for, so that none can be planned."""
+    if kind in TABLES and kind not in KINDS:
+        raise BadSpec(
+            f"a training of {kind} has no plan: no guide gives figures for clips",
+            f"Give its settings: atelier train {kind} --help lists them.",
+        )
+
+
 def preset(kind: str, subject: str, family: str) -> Preset:
     """The preset of these three names. Raises `BadSpec` with the nearest for a name there is not."""
+    require(kind)
     for what, value, there in (("kind", kind, KINDS), ("subject", subject, SUBJECTS), ("family", family, FAMILIES)):
         if value not in there:
             hint = nearest(str(value), there) or f"Choose: {', '.join(there)}."

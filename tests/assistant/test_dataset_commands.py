@@ -81,6 +81,7 @@ def test_without_looking_nothing_is_decoded(tmp_path: Path, folder: Path, capsys
         (["SET", "--memory", "-3"], "-3"), (["SET", "--set", "rnak=3"], '"rank"'), (["SET", "--set", "rank"], "rank"),
         (["SET", "--set", "rank=x"], "rank"), (["SET", "--set", "bucket_step=63"], "63"),
         (["SET", "--contact", "x.gif"], "x.gif"), (["SET", "--regularisation", "/nowhere"], "/nowhere"),
+        (["SET", "--kind", "motion"], "a training of motion has no plan"),
     ],
 )  # fmt: skip
 def test_plan_refuses_in_a_line(

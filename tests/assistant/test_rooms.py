@@ -234,6 +234,7 @@ def test_no_key_is_one_a_terminal_cannot_tell_from_another() -> None:
         "training",
         "animation",
         "video",
+        "moving clip",
         "stage kinds",
         "captions",
         "caption text",

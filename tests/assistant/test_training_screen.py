@@ -269,6 +269,43 @@ async def test_captions_changed_from_here_are_planned_anew(app: Atelier, photos:
         assert len(recorder.asked) == before + 1 and recorder.asked[-1][0] == "plan-training"
 
 
+async def test_a_kind_without_a_plan_says_so_and_is_trained(app: Atelier, photos: Path) -> None:
+    recorder = Recorder(app)
+    async with app.run_test(size=(100, 40)) as pilot:
+        screen = await opened(pilot, recorder)
+        screen._given = {"rank": 4, "batch": 2}
+        asked = len(recorder.asked)
+        screen.plan()
+        screen.query_one("#train-kind", Select).value = "motion"
+        await settle(pilot)
+        assert "A training of motion has no plan: no guide gives figures for clips" in said(screen, "train-summary")
+        # A plan that comes late is of another kind.
+        recorder.answer(asked + 1, kind="done", result=planned(recorder.asked[-1][1]))
+        await settle(pilot)
+        assert "no plan" in said(screen, "train-summary") and "1 settings are yours; F5 trains" in said(screen)
+        lines = [str(option.prompt).split() for option in screen.query_one("#train-rows", OptionList).options]
+        assert ["frames", "16"] in lines and ["batch", "2"] in lines and not any("rank" in line[:1] for line in lines)
+        await pilot.press("c")
+        assert app.screen is screen and "cat.txt for cat.mp4" in said(screen)
+        await pilot.press("s")
+        await settle(pilot)
+        assert app.screen.query_one("#form-rate", Input).value == "0.0001"
+        app.screen.query_one("#form-frames", Input).value = "8"
+        app.screen.query_one("#form-steps", Input).value = "50"
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert len(recorder.asked) == asked + 1, "nothing is planned"
+        await pilot.press("f5")
+        kind, spec = recorder.asked[-1]
+        assert kind == "train-motion" and kind in HANDLERS
+        told = TrainingSpec.from_json(spec)
+        assert (told.settings["frames"], told.settings["batch"], told.settings["steps"]) == (8, 2, 50)
+        assert told.dataset == str(photos) and told.settings["caption_dropout"] == 0.1
+        recorder.answer(len(recorder.asked), kind="started")
+        recorder.answer(len(recorder.asked), kind="progress", stage="training", done=5, total=50)
+        assert "step 5 of 50" in said(screen)
+
+
 def test_these_screens_load_nothing_heavy() -> None:
     code = (
         "import sys, assistant.tui.training, assistant.tui.caption_editor, assistant.cli.dataset_commands\n"
