@@ -5,7 +5,7 @@
     python -m generation.demo export --work work
     python -m generation.demo evaluate
     python -m generation.demo controlnet --icons node_modules --work work [--control-steps 2000]
-    python -m generation.demo motion --icons node_modules --work work [--motion-steps 1300]
+    python -m generation.demo motion --icons node_modules --work work [--motion-steps 600]
     python -m generation.demo proof --work work [--proof-steps 800]
     python -m generation.demo sheet --output docs/images/demo-sheet.png
 
@@ -37,10 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=2.0, help="time for the whole training")
     parser.add_argument("--steps", type=int, default=20000, help="most steps of the UNet")
     parser.add_argument("--control-steps", type=int, default=2200, help="steps of the ControlNet; 0: measure it alone")
-    parser.add_argument(
-        "--motion-steps", type=int, default=1300, help="steps of the motion module; 0: measure it alone"
-    )
-    parser.add_argument("--clips", type=int, default=1600, help="clips that it learns from")
+    parser.add_argument("--motion-steps", type=int, default=600, help="steps of the motion module; 0: measure it alone")
+    parser.add_argument("--clips", type=int, default=3000, help="clips that it learns from")
     parser.add_argument("--proof-steps", type=int, default=800, help="steps of the longest training of the proof")
     parser.add_argument("--scenes", type=int, default=28000)
     parser.add_argument("--count", type=int, default=200, help="prompts of the evaluation")

@@ -54,7 +54,7 @@ WAYS: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 # What is taught of the words: steps, and the directions in them.
 LESSONS: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (60, ("right",)), (60, ("right", "left")), (90, ("right", "left", "up", "down")),
+    (60, ("right",)), (60, ("right", "left")), (290, ("right", "left", "up", "down")),
 )  # fmt: skip
 CHANCES = (3, 3, 2, 2)
 FIRST = 0.5  # share of captions that say it in the first way
