@@ -49,8 +49,14 @@ class Encoded:
 
     def padded(self, length: int, empty: Encoded) -> Encoded:
         """The same, `length` positions long: the empty prompt's chunks behind it."""
-        missing = (length - self.embeds.shape[1]) // empty.embeds.shape[1]
-        return Encoded(torch.cat([self.embeds, *[empty.embeds] * missing], 1), self.pooled) if missing else self
+        made = padded(self.embeds, length, empty.embeds)
+        return self if made is self.embeds else Encoded(made, self.pooled)
+
+
+def padded(embeds: torch.Tensor, length: int, empty: torch.Tensor) -> torch.Tensor:
+    """[1, length, width]: the tensor with as many chunks of the empty prompt behind it as it lacks; itself for none."""
+    missing = (length - embeds.shape[1]) // empty.shape[1]
+    return torch.cat([embeds, *[empty] * missing], 1) if missing else embeds
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,15 @@ class Frames:
             yield self.read(number)
 
 
+def stamp(path: Path) -> str:
+    """What tells a file from another state of it: its path, size and time; the path alone where it is not there."""
+    try:
+        about = path.stat()
+    except OSError:
+        return str(path)
+    return f"{path} {about.st_size} {about.st_mtime_ns}"
+
+
 def _linked(source: Path, path: Path) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from generation.conditioning import Conditioner, Conditioning, Plan
+from generation.conditioning import Conditioner, Conditioning, Plan, padded
 from generation.engine import Engine, Loaded
 from generation.errors import BadSpec, RenderFailed
 from generation.hanging import hung
@@ -175,15 +175,11 @@ class _Mixed:
         for name in ("positive", "negative", "positive_pooled", "negative_pooled"):
             a, b = getattr(one, name), getattr(other, name)
             if a is not None and not name.endswith("pooled"):
-                a, b = (self._padded(tensor, longest) for tensor in (a, b))
+                a, b = (padded(tensor, longest, self._empty.positive) for tensor in (a, b))
             parts.append(None if a is None else self._mix(a, b, self._share))
         mixed = Conditioning(*parts)
         self._last = ((one, other), mixed)
         return mixed
-
-    def _padded(self, tensor: torch.Tensor, length: int) -> torch.Tensor:
-        missing = (length - tensor.shape[1]) // self._empty.positive.shape[1]
-        return torch.cat([tensor, *[self._empty.positive] * missing], 1) if missing else tensor
 
     def composing(self, unet: Any, batch: int) -> Any:
         return self._plans[0].composing(unet, batch)

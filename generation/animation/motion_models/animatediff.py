@@ -25,7 +25,7 @@ from generation import infotext
 from generation.animation.clips import Clip, resized
 from generation.animation.colour import to_bytes
 from generation.animation.deforum import PREVIEW_EVERY, Animated
-from generation.animation.frames import Frames, load, save
+from generation.animation.frames import Frames, load, save, stamp
 from generation.animation.motion_models import finding, free, hooks, loras, modules, windows
 from generation.animation.motion_models.settings import MotionSettings
 from generation.animation.motion_models.told import Told, Travelling
@@ -97,8 +97,8 @@ class _Making:
         return spec.resolve(defaults, lambda: 0)
 
     def _made_of(self) -> dict[str, Any]:
-        about = [_stamp(Path(entry.path)) for entry in (self.module, *(one for one, _ in self.loras))]
-        source = _stamp(self.clip.path) if self.clip is not None else ""
+        about = [stamp(Path(entry.path)) for entry in (self.module, *(one for one, _ in self.loras))]
+        source = stamp(self.clip.path) if self.clip is not None else ""
         return {"kind": "motion", "seed": self.seed, "settings": self.settings.to_json(), "spec": self.spec.to_json(),
                 "frames": self.count, "model": self.entry.path, "weights": about, "source": source}  # fmt: skip
 
@@ -240,7 +240,7 @@ class _Making:
 
     def _moving(self, loaded: Loaded) -> Any:
         """The motion module with its LoRAs, on the UNet's device; read once a checkpoint."""
-        known = ("motion", _stamp(Path(self.module.path)), tuple((_stamp(Path(e.path)), w) for e, w in self.loras))
+        known = ("motion", stamp(Path(self.module.path)), tuple((stamp(Path(e.path)), w) for e, w in self.loras))
         if loaded.tools.kept.get("motion_key") != known:
             self.report({"kind": "progress", "stage": "loading", "done": 0, "total": None, "message": self.module.name})
             made = modules.load(Path(self.module.path))
@@ -315,11 +315,3 @@ class ClipStage(Stage):
 def _drawn(like: Tensor, seed: int) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(seed % LARGEST_SEED)
     return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like)
-
-
-def _stamp(path: Path) -> str:
-    try:
-        about = path.stat()
-    except OSError:
-        return str(path)
-    return f"{path} {about.st_size} {about.st_mtime_ns}"

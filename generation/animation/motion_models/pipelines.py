@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from PIL import Image
 from generation import infotext, pictures
 from generation.animation.clips import Clip, resized
 from generation.animation.deforum import Animated
-from generation.animation.frames import Frames
+from generation.animation.frames import Frames, stamp
 from generation.animation.motion_models.running import video_model
 from generation.animation.motion_models.settings import MotionSettings
 from generation.catalogue import ModelEntry
@@ -62,8 +61,9 @@ def run(
     _refuse(settings, own, spec, count)
     if unheard := [field for field in UNHEARD if settings.fields.get(field)]:
         report({"kind": "note", "message": f"{own.name} has no {', '.join(unheard)}: what was said of it does nothing"})
+    source = settings["image"] or settings["video"]
     about = {"kind": "motion", "seed": seed, "settings": settings.to_json(), "spec": spec.to_json(), "frames": count,
-             "model": [entry.path, entry.size], "source": _stamp(settings["image"] or settings["video"])}  # fmt: skip
+             "model": [entry.path, entry.size], "source": stamp(Path(source)) if source else ""}  # fmt: skip
     frames = Frames(folder, about, fresh=fresh)
     missing = frames.whole_to(count) < count
     diffusion = 0.0
@@ -224,13 +224,3 @@ def _loaded(entry: ModelEntry, own: VideoModel, name: str, device: str) -> Any:
         pipe.enable_model_cpu_offload()
         return pipe
     return pipe.to(device)
-
-
-def _stamp(path: str) -> Sequence[Any]:
-    if not path:
-        return ()
-    try:
-        about = Path(path).stat()
-    except OSError:
-        return (path,)
-    return (path, about.st_size, about.st_mtime_ns)

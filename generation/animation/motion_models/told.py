@@ -14,7 +14,7 @@ import torch
 
 from generation.animation.evaluation import prompts
 from generation.animation.schedules import read_prompts
-from generation.conditioning import Conditioner, Conditioning
+from generation.conditioning import Conditioner, Conditioning, padded
 from generation.errors import BadSchedule, BadSpec
 
 NAMES = ("positive", "negative", "positive_pooled", "negative_pooled")
@@ -63,15 +63,15 @@ class _Rows:
 
     def __init__(self, told: Told, plans: Mapping[tuple[str, str], Any], empty: Conditioning) -> None:
         self._told, self._plans, self._empty = told, plans, empty
-        self._last: tuple[tuple[int, ...], Conditioning] | None = None
+        self._last: tuple[list[torch.Tensor], Conditioning] | None = None
         self.step = 0
 
     def at(self, step: int) -> Conditioning:
         found = {pair: plan.at(step) for pair, plan in self._plans.items()}
         # Prompts that are edited on the way change their tensors; the same tensors mean the same rows.
-        same = tuple(id(one.positive) for one in found.values())
-        if self._last is None or self._last[0] != same:
-            self._last = same, self._stacked(found)
+        now = [tensor for one in found.values() for tensor in (one.positive, one.negative)]
+        if self._last is None or any(a is not b for a, b in zip(self._last[0], now, strict=True)):
+            self._last = now, self._stacked(found)
         return self._last[1]
 
     def _stacked(self, found: Mapping[tuple[str, str], Conditioning]) -> Conditioning:
@@ -86,14 +86,10 @@ class _Rows:
                 if a is None:
                     break
                 if not pooled:
-                    a, b = (self._padded(tensor, longest) for tensor in (a, b))
+                    a, b = (padded(tensor, longest, self._empty.positive) for tensor in (a, b))
                 rows.append(torch.lerp(a, b, share))
             parts.append(torch.cat(rows) if rows else None)
         return Conditioning(*parts)  # type: ignore[arg-type]
-
-    def _padded(self, tensor: torch.Tensor, length: int) -> torch.Tensor:
-        missing = (length - tensor.shape[1]) // self._empty.positive.shape[1]
-        return torch.cat([tensor, *[self._empty.positive] * missing], 1) if missing else tensor
 
     def composing(self, unet: Any, batch: int) -> Any:
         if any(plan.composed for plan in self._plans.values()):

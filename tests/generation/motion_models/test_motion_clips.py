@@ -12,7 +12,9 @@ from PIL import Image
 
 from generation.animation.motion_models import animatediff, finding, modules, running
 from generation.animation.motion_models.settings import MotionSettings, of
+from generation.animation.motion_models.told import Told, Travelling
 from generation.catalogue import BUNDLED, Catalogue, look
+from generation.conditioning import Conditioning
 from generation.engine import Engine
 from generation.errors import BadSpec, BadWeights, UnknownModel
 from generation.loading import load
@@ -136,6 +138,27 @@ def test_prompts_travel_over_the_frames(module: Path, engine: Engine, tmp_path: 
         alone = np.asarray(Image.open(engine.render(spec, tmp_path / f"{frame}.png").path)).astype(int)
         assert np.abs(found[frame] - alone).max() <= 2
     assert found[0, 0, 0, 0] > found[0, 0, 0, 2] and found[4, 0, 0, 2] > found[4, 0, 0, 0]
+
+
+def test_a_negative_that_is_edited_on_the_way_is_heard_on_every_frame() -> None:
+    positive, empty = torch.zeros(1, 2, 3), torch.zeros(1, 2, 3)
+
+    class Conditions:
+        composed = False
+
+        def plan(self, *told: Any) -> Conditions:
+            return self
+
+        def __call__(self, *told: Any) -> Conditioning:
+            return Conditioning(empty, empty)
+
+        def at(self, step: int) -> Conditioning:
+            return Conditioning(positive, torch.full((1, 2, 3), float(step)))
+
+    told = Told({"0": "spring", "4": "winter"}, "", 5, 1)
+    plan = Travelling(Conditions(), told).plan("", "", 2)  # type: ignore[arg-type]
+    assert plan.at(0).negative.shape == (5, 2, 3)
+    assert float(plan.at(0).negative.max()) == 0 and float(plan.at(1).negative.min()) == 1
 
 
 def test_a_video_is_begun_from_and_controls_each_frame(module: Path, engine: Engine, tmp_path: Path) -> None:
